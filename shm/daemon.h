@@ -1,0 +1,95 @@
+/*
+ * What the daemon does to a segment: open and close client slots, repair the
+ * arenas of dead lock holders, reclaim what the dead held, decay, trim, grow
+ * ahead.  Only one process at a time, the daemon, calls these, in one thread,
+ * except that a killed daemon is followed by the next, which starts each of
+ * them over: all are idempotent.
+ *
+ * The segment is input: every word that is read is copied and checked.  A
+ * damaged arena is marked SHM_ARENA_SICK and left alone.
+ */
+#ifndef SHM_DAEMON_H
+#define SHM_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/seg.h"
+
+/*
+ * Take the segment over: the daemon's own slot with a new generation, then
+ * whatever an earlier daemon left half done.  Slots that are LIVE stay so: the
+ * caller finds out whether their processes are.  SHM_ECORRUPT.
+ */
+int shm_daemon_start(struct shm_seg *seg) SHM_MUSTCHECK;
+
+/* A clean stop: says so in the superblock.  Nothing is undone. */
+void shm_daemon_stop(struct shm_seg *seg);
+
+struct shm_identity {
+	uint32_t pid, uid, gid;
+	uint32_t flags;      /* enum shm_client_flag */
+	const char *label;   /* may be NULL; cut to 31 bytes */
+	const char *command; /* may be NULL; cut to 31 bytes */
+};
+
+/*
+ * Make a free slot LIVE for a new client: the one that has been free longest,
+ * with a new generation.  SHM_EBUSY: none is free.  SHM_ENOMEM.
+ */
+int shm_client_open(struct shm_seg *seg, const struct shm_identity *who,
+    uint32_t *ret_slot, uint32_t *ret_generation) SHM_MUSTCHECK;
+
+/* The client in SLOT is dead or has detached: mark it, with the epoch. */
+void shm_client_death(struct shm_seg *seg, uint32_t slot);
+
+/* What a reclaim gave back. */
+struct shm_reclaimed {
+	uint64_t chunks, bytes;
+	uint64_t regions; /* visited */
+};
+
+/*
+ * One bounded slice of giving back what the dead client in SLOT held: settle
+ * its publishes, repair the arenas it had locked, then walk the regions it
+ * used.  Adds to *SUM.  1: done and the slot is free again; 0: call again at
+ * once; SHM_ERETRY: call again later (a live client holds a lock, or readers
+ * hold what was unlinked).  MAX_CHUNKS bounds the chunks looked at.
+ */
+int shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
+    struct shm_reclaimed *sum) SHM_MUSTCHECK;
+
+/* Repair every arena whose lock is held by a dead client; how many. */
+uint32_t shm_repair_dead_locks(struct shm_seg *seg);
+
+/*
+ * Timer work, to be called every 100 ms or so; bounded.  Advances the
+ * segment's clock and gives back pages that have been free for decay_ms and
+ * tops beyond trim_threshold, and commits ahead of busy tops.  The bytes given
+ * back.
+ */
+uint64_t shm_tick(struct shm_seg *seg, uint64_t system_pages);
+
+/*
+ * Give all free pages of ARENA (-1: of all) back now, whatever their age; with
+ * IS_DRY only say how many bytes that would be.
+ */
+uint64_t shm_trim(struct shm_seg *seg, int32_t arena, bool is_dry);
+
+/* Set one tunable without a transaction's checks; see shm_tunables_set. */
+struct shm_tunable_change {
+	uint32_t param; /* enum shm_param */
+	uint64_t value;
+};
+
+/*
+ * Change N tunables, all or none, visible to clients together.  SHM_ERANGE,
+ * with the index of the first offender in *RET_BAD.
+ */
+int shm_tunables_set(struct shm_seg *seg, uint32_t n,
+    const struct shm_tunable_change *change, uint32_t *ret_bad) SHM_MUSTCHECK;
+
+/* mmap_threshold may grow by itself (until somebody sets it). */
+void shm_tunables_dynamic(struct shm_seg *seg, bool is_dynamic);
+
+#endif

@@ -1,0 +1,368 @@
+/*
+ * What lies in a segment, byte by byte.
+ *
+ *	+---------------------------------------------------------------+
+ *	| superblock   sizes, key, watermark, commit word, epoch         |
+ *	| tunables     generation and values; written by the daemon      |
+ *	| arenas       lock, remote list, bins, counters                 |
+ *	| roots        named slots                                       |
+ *	| clients      slot: state, generation, identity, counters       |
+ *	| client bits  which regions may hold tags of that client        |
+ *	| threads      record: owner, in-call mark, intent               |
+ *	| committed    one bit a page of the whole segment               |
+ *	| region table one word a region                                 |
+ *	| page table   one entry a page of extent regions                |
+ *	+---------------------------------------------------------------+  heap
+ *	| regions      2 MiB each; of chunks, or of extents              |
+ *	+---------------------------------------------------------------+
+ *
+ * Everything is sparse: a page is committed (fallocate, then its bit in
+ * `committed`) before its first use, metadata included.  A reader of a table
+ * asks for the bit first.
+ *
+ * THE TRUTH is the heads of chunks, the page table, the region table and the
+ * committed bits.  The rest of an arena (bins, bitmaps, top, fastbins, the
+ * PREV_INUSE flag, prev_size, counters) is an index over them that
+ * shm_arena_rebuild() makes again.  See shm/README.md for the order of stores.
+ *
+ * Every field that another process may write while we look is _Atomic, and the
+ * accesses are relaxed unless they publish: a killed process leaves a prefix of
+ * its stores in program order, so order within a process is all that recovery
+ * needs; release and acquire are for live neighbours.
+ */
+#ifndef SHM_LAYOUT_H
+#define SHM_LAYOUT_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SHM_MAGIC         UINT64_C(0x636f6c6c616d6873) /* "shmalloc" */
+#define SHM_LAYOUT        1u
+#define SHM_GRANULE       16u
+#define SHM_PAGE          4096u
+#define SHM_REGION        (2u << 20)
+#define SHM_REGION_PAGES  (SHM_REGION / SHM_PAGE)
+#define SHM_NAME_LEN      64u
+#define SHM_CLIENTS       4096u  /* slot 0 is nobody, slot 1 the daemon */
+#define SHM_THREADS       16384u /* record 0 is nobody, record 1 the daemon */
+#define SHM_ROOTS         1024u
+#define SHM_ARENAS        1024u /* at most; a segment has 8 x cores */
+#define SHM_BINS          256u
+#define SHM_BIN_WORDS     (SHM_BINS / 64)
+#define SHM_EXTENT_BINS   192u
+#define SHM_EXTENT_WORDS  (SHM_EXTENT_BINS / 64)
+#define SHM_FASTBINS      32u
+#define SHM_CLASSES       128u
+#define SHM_DAEMON_SLOT   1u
+#define SHM_DAEMON_THREAD 1u
+#define SHM_CACHELINE     128u /* two lines: the prefetcher fetches pairs */
+
+/* ---- Heads ------------------------------------------------------------ */
+
+/*
+ * The head of a chunk, and of an extent (in the page table).  Its halves have
+ * different writers, so neither store can lose the other's.
+ */
+struct shm_head {
+	/* Units << 4 | flags.  The unit is SHM_GRANULE (chunks) or SHM_PAGE
+	 * (extents).  Guarded by the arena's lock. */
+	_Atomic uint32_t size;
+	/* Owner, generation, state, check.  Atomic: written by whoever owns
+	 * the chunk; anything else is a compare-and-swap. */
+	_Atomic uint32_t tag;
+};
+
+enum shm_flag {
+	SHM_PREV_INUSE = 1u << 0, /* the neighbour below isn't in a bin */
+	SHM_TOP = 1u << 1,        /* the arena's top */
+	SHM_FLAGS = 15u,
+};
+
+/*
+ * A tag: owner (16) | generation (4) | state (4) | check (8).  The owner is a
+ * client slot, or a thread record in the states of a publish; the check bits
+ * hash the payload's offset and the segment's key.
+ */
+enum shm_state {
+	SHM_NONE,       /* no tag */
+	SHM_FREE,       /* the arena's: in a bin, the top, or about to be */
+	SHM_FAST,       /* the arena's: in a fastbin, not coalesced */
+	SHM_CACHED,     /* (client) in a thread cache or on a remote list */
+	SHM_OWNED,      /* (client) allocated, not published */
+	SHM_PUBLISHING, /* (thread) desired of a publish under way */
+	SHM_TAKING,     /* (thread) expected of a publish: claimed */
+	SHM_COMMITTED,  /* (thread) expected of a publish: will be taken */
+	SHM_SHARED,     /* the segment's */
+	SHM_UNLINKED, /* (client) taken out of its slot; readers may be on it */
+	SHM_RETIRED,  /* (client) waits for readers */
+	SHM_STATES,
+};
+
+#define SHM_TAG_GENERATIONS 16u
+
+/*
+ * A chunk.  prev_size lies in the payload of the chunk below and is valid only
+ * while that one is in a bin.  The payload begins at `next` and reaches 8 bytes
+ * into the following chunk.
+ */
+struct shm_chunk {
+	_Atomic uint64_t prev_size; /* bytes */
+	struct shm_head head;
+	/* Of free chunks only.  Offsets of chunks. */
+	_Atomic uint64_t next; /* in a bin, fastbin or remote list */
+	_Atomic uint64_t prev; /* in a bin */
+	/* Of free chunks of at least SHM_LARGE_MIN bytes: when it was freed, in
+	 * ms of the daemon's clock; UINT32_MAX: none of its pages is
+	 * committed beyond the first. */
+	_Atomic uint32_t stamp_ms;
+};
+
+#define SHM_CHUNK_HEAD  16u /* from a chunk to its payload */
+#define SHM_CHUNK_OVER  8u  /* bytes of a chunk that its payload can't use */
+#define SHM_CHUNK_MIN   32u
+#define SHM_REGION_TAIL 16u /* at a region's end: the last chunk's payload */
+#define SHM_CHUNK_MAX   (SHM_REGION - SHM_REGION_TAIL)
+#define SHM_LARGE_MIN   1024u /* large bins begin here */
+
+/* A page's entry; meaningful at the first page of an extent. */
+struct shm_page {
+	struct shm_head head;
+	/* In use: bytes asked for, low and high half.  Free: neighbours in the
+	 * bin, as page numbers, 0 is none. */
+	_Atomic uint32_t next;
+	_Atomic uint32_t prev;
+};
+
+/* A region's entry: kind (8) | arena (16) | slot (16) | generation (8). */
+enum shm_region_kind {
+	SHM_REGION_FREE,
+	SHM_REGION_CLAIMED, /* by a client, on its way in or out */
+	SHM_REGION_CHUNKS,  /* tiled by chunks of an arena */
+	SHM_REGION_EXTENTS, /* tiled by extents of an arena */
+};
+
+/* ---- Superblock -------------------------------------------------------- */
+
+/* Where a table begins and how many entries it has.  Constant. */
+struct shm_table {
+	uint64_t off;
+	uint64_t n;
+};
+
+enum shm_failure {
+	SHM_FAIL_NONE,
+	SHM_FAIL_FULL,
+	SHM_FAIL_FRAGMENTED,
+	SHM_FAIL_QUOTA,
+	SHM_FAIL_TOO_LARGE,
+	SHM_FAIL_READER,
+	SHM_FAIL_SYSTEM,
+	SHM_FAILURES,
+};
+
+struct shm_super {
+	/* Constant after creation. */
+	uint64_t magic;
+	uint32_t layout;
+	uint32_t abi;      /* a hash of the sizes below: see shm_abi() */
+	uint64_t reserved; /* bytes: the file's size */
+	uint64_t heap;     /* offset of region 0 */
+	uint64_t n_regions;
+	uint64_t key;     /* of the check bits; odd */
+	uint64_t id[2];   /* random: which segment this is */
+	uint64_t created; /* seconds since the epoch */
+	char name[SHM_NAME_LEN];
+	struct shm_table tunables, arenas, roots, clients, client_bits;
+	struct shm_table threads, committed, regions, pages;
+
+	/* Atomic: bytes of the heap that regions have ever covered. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t watermark;
+	/* Atomic: change count (24) | committed pages (40). */
+	_Atomic uint64_t commit;
+	_Atomic uint32_t n_arenas; /* Atomic: arenas 0..n-1 exist */
+	/* Atomic: bytes; mmap_threshold's dynamic value, 0 none yet. */
+	_Atomic uint32_t mmap_dynamic;
+	/* Daemon only: its coarse clock, ms. */
+	_Atomic uint32_t clock_ms;
+	_Atomic uint32_t reserved_word;
+	/* Daemon only: pages that the system can still give; ~0 unknown. */
+	_Atomic uint64_t system_pages;
+	/* Daemon only: "the daemon is up", its pid; 0 after a clean stop. */
+	_Atomic uint64_t daemon_pid;
+
+	/* Atomic: the readers' epoch; see shm/epoch.h. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t epoch;
+	/* Atomic: bytes that wait for readers. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t retired_bytes;
+
+	/* Counters of dead clients (Daemon only) and of recoveries. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t failures[SHM_FAILURES];
+	_Atomic uint64_t allocs, frees, requested, misuses;
+	_Atomic uint64_t class_allocs[SHM_BINS];
+	_Atomic uint64_t class_requested[SHM_BINS];
+	_Atomic uint64_t recovered_locks, recovered_clients;
+	_Atomic uint64_t recovered_chunks, recovered_bytes;
+	_Atomic uint64_t starts;  /* daemons that have had this segment */
+	_Atomic uint64_t punched; /* bytes given back to the system */
+};
+
+/* Written by the daemon only; copied by clients when `generation` changed. */
+struct shm_tunables {
+	/* Atomic: odd while values change; release. */
+	_Atomic uint64_t generation;
+	_Atomic uint64_t is_dynamic; /* mmap_threshold may grow by itself */
+	_Atomic uint64_t value[62];  /* indexed by enum shm_param */
+};
+
+/* ---- Arenas ------------------------------------------------------------ */
+
+enum shm_arena_state {
+	SHM_ARENA_ABSENT,
+	SHM_ARENA_ACTIVE,
+	SHM_ARENA_SICK, /* its heads are damaged: nobody allocates there */
+};
+
+/* The lock word: thread record (16) | its generation (8) | flags. */
+#define SHM_LOCK_WAITERS (1u << 31)
+
+struct shm_arena_counters {
+	_Atomic uint64_t allocs, frees; /* chunks out of and into the arena */
+	_Atomic uint64_t splits, coalesced_forward, coalesced_back;
+	_Atomic uint64_t drained, consolidations, extends, trims, punched;
+};
+
+struct shm_arena {
+	/* Atomic: 0, or who holds the lock. */
+	_Atomic uint32_t lock;
+	_Atomic uint32_t state; /* enum shm_arena_state */
+	/* Atomic: times the lock was taken, was found taken, was slept on. */
+	_Atomic uint64_t locked, busy, slept;
+	_Atomic uint64_t slept_on_dead; /* must stay 0 */
+	_Atomic uint64_t owner_deaths, repairs;
+	/* Guarded by the lock: shm_seg.clock of its taking, ms. */
+	_Atomic uint32_t since_ms;
+
+	/* Atomic: chunks and extents (as payload offsets) that others freed. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t remote;
+	_Atomic uint64_t remote_pushed;
+
+	/* All below: Guarded by the lock. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t top; /* chunk, 0 none */
+	_Atomic uint64_t binmap[SHM_BIN_WORDS];
+	_Atomic uint64_t extent_map[SHM_EXTENT_WORDS];
+	_Atomic uint64_t n_regions, n_extent_regions;
+	_Atomic uint64_t binned_bytes, binned_chunks;
+	_Atomic uint64_t fast_bytes, fast_chunks;
+	_Atomic uint64_t top_bytes;
+	_Atomic uint64_t extent_free_pages, extent_free_n;
+	_Atomic uint64_t peak_used;
+	struct shm_arena_counters counters;
+	_Atomic uint64_t fast[SHM_FASTBINS]; /* chunks; bin i: 32 + 16 i */
+	_Atomic uint64_t bin[SHM_BINS];      /* chunks */
+	_Atomic uint32_t extent_bin[SHM_EXTENT_BINS]; /* page numbers */
+};
+
+/* ---- Clients and threads ----------------------------------------------- */
+
+enum shm_client_state {
+	SHM_CLIENT_FREE,
+	SHM_CLIENT_LIVE,
+	SHM_CLIENT_DEAD, /* its memory is being reclaimed */
+};
+
+enum shm_client_flag {
+	SHM_CLIENT_READ_ONLY = 1u << 0,
+};
+
+struct shm_client {
+	/* Daemon only, except where the comment says otherwise. */
+	_Atomic uint32_t state; /* enum shm_client_state */
+	_Atomic uint32_t generation;
+	_Atomic uint32_t pid, uid, gid, flags;
+	_Atomic uint64_t since; /* seconds since the epoch */
+	_Atomic uint64_t death; /* the epoch that its death began */
+	char label[32], command[32];
+
+	/* Below: the client's threads, by relaxed atomic additions, at refill,
+	 * flush and on slow paths; so they lag by what a live cache did. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t allocs;
+	_Atomic uint64_t frees, requested;
+	_Atomic int64_t held_bytes, held_chunks;     /* OWNED + UNLINKED */
+	_Atomic int64_t cached_bytes, cached_chunks; /* CACHED */
+	_Atomic int64_t retired_bytes, retired_chunks;
+	_Atomic uint64_t cache_hits, refills, flushes, remote_pushed;
+	_Atomic uint64_t reallocs_in_place, misuses, moves, sleeps;
+	_Atomic uint64_t failures[SHM_FAILURES];
+	_Atomic uint64_t commit_pending; /* pages: reserved, not yet bits */
+	/* By bin of the chunk (see shm_bin), extents included. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t class_allocs[SHM_BINS];
+	_Atomic uint64_t class_requested[SHM_BINS];
+};
+
+/*
+ * What a thread is publishing.  `call` changes whenever the three words do:
+ * see client/publish.c and tests/model/publish.pml.
+ */
+struct shm_intent {
+	_Atomic uint64_t call; /* 0 none; else unique in this record's life */
+	_Atomic uint64_t slot, expected, desired;
+};
+
+struct shm_thread {
+	/* Atomic: client slot (16) | its generation (16) | own generation. */
+	_Atomic uint64_t owner;
+	/* Owner only: the epoch in which its present slow call began, 0 none.
+	 */
+	_Atomic uint64_t call_epoch;
+	_Atomic uint32_t tid;            /* informative */
+	_Atomic uint32_t arena_plus_one; /* Owner only: the arena it locks */
+	struct shm_intent intent;
+	uint64_t spare[8];
+};
+
+/* A reader's pin, in the second memfd; record i belongs to thread record i. */
+struct shm_pin {
+	/* Atomic: 0 free; else client slot (16) | generation (16). */
+	_Atomic uint64_t owner;
+	/* Owner only: 0 outside; else the epoch that it entered in. */
+	_Atomic uint64_t epoch;
+	_Atomic uint64_t since_ms;
+	uint64_t spare[5];
+};
+
+struct shm_pins {
+	uint64_t magic;
+	uint64_t id[2];
+	/* Atomic: no record above this was ever claimed. */
+	_Atomic uint64_t high;
+	uint64_t spare[12];
+	struct shm_pin pin[SHM_THREADS];
+};
+
+struct shm_root {
+	/* Atomic: 0 free; 1 + the claimant's slot while the name is written;
+	 * SHM_ROOT_READY. */
+	_Atomic uint64_t state;
+	char name[SHM_NAME_LEN];
+	_Atomic uint64_t slot;
+	uint64_t spare[6];
+};
+
+#define SHM_ROOT_READY UINT64_MAX
+
+static_assert(sizeof(struct shm_head) == 8, "layout");
+static_assert(offsetof(struct shm_chunk, head) == 8, "layout");
+static_assert(offsetof(struct shm_chunk, next) == SHM_CHUNK_HEAD, "layout");
+static_assert(sizeof(struct shm_page) == 16, "layout");
+static_assert(sizeof(struct shm_tunables) == 512, "layout");
+static_assert(sizeof(struct shm_thread) == 128, "layout");
+static_assert(sizeof(struct shm_pin) == 64, "layout");
+static_assert(sizeof(struct shm_root) == 128, "layout");
+static_assert(sizeof(struct shm_super) <= 3 * SHM_PAGE, "layout");
+static_assert(sizeof(struct shm_arena) % SHM_CACHELINE == 0, "layout");
+static_assert(sizeof(struct shm_client) % SHM_CACHELINE == 0, "layout");
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics need no lock");
+
+#endif

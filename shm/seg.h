@@ -1,0 +1,79 @@
+/*
+ * A segment as one process sees it: where it is mapped, and private copies of
+ * the superblock's constants, checked once, so that nobody who scribbles over
+ * the superblock can lead us outside afterwards.
+ */
+#ifndef SHM_SEG_H
+#define SHM_SEG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/error.h"
+#include "shm/layout.h"
+
+struct shm_seg {
+	char *base; /* Constant; first, see shmalloc_ptr */
+	uint64_t len, heap, key;
+	uint32_t n_regions, max_arenas, n_bit_words;
+	struct shm_super *super;
+	struct shm_tunables *tunables;
+	struct shm_arena *arenas;
+	struct shm_root *roots;
+	struct shm_client *clients;
+	_Atomic uint64_t *client_bits; /* n_bit_words each */
+	struct shm_thread *threads;
+	_Atomic uint64_t *committed;
+	_Atomic uint64_t *regions;
+	struct shm_page *pages; /* indexed by page number in the heap */
+	struct shm_pins *pins;
+	int fd, pins_fd;
+	bool is_read_only;
+};
+
+struct shm_seg_options {
+	const char *name; /* 1..63 bytes */
+	uint64_t limit;   /* bytes: limit.hard's first value */
+	uint64_t reserve; /* bytes; 0: the larger of 64 GiB and 8 x limit */
+	uint32_t mode;    /* of the memfd: read-write for whom, e.g. 0600 */
+	uint32_t arenas;  /* at most; 0: 8 for each core */
+};
+
+/*
+ * Create a segment: a sealed, sparse memfd of the reserved size with its
+ * superblock, tunables at their defaults, arena 0 and the daemon's records
+ * committed; and the memfd of the readers' pins.  The caller owns both
+ * descriptors (close-on-exec).  SHM_EINVAL, SHM_ESYSTEM.
+ */
+int shm_seg_create(const struct shm_seg_options *options, int *ret_fd,
+    int *ret_pins_fd) SHM_MUSTCHECK;
+
+/*
+ * Map the segment FD and its pins, check the layout, and fill *RET_SEG, which
+ * owns the descriptors from then on (on an error they stay the caller's).  The
+ * mapping is left out of core dumps and is not populated under mlockall.
+ * SHM_EVERSION (magic, layout or ABI), SHM_ECORRUPT, SHM_ESYSTEM.
+ */
+int shm_seg_map(int fd, int pins_fd, bool is_read_only,
+    struct shm_seg *ret_seg) SHM_MUSTCHECK;
+
+/* Unmap and close. */
+void shm_seg_unmap(struct shm_seg *seg);
+
+/*
+ * The one gate between offsets and pointers: the address of the LEN bytes at
+ * OFF, or NULL if they do not lie wholly inside the segment.  Offsets live in
+ * memory that every client can write.
+ */
+static inline void *
+shm_at(const struct shm_seg *seg, uint64_t off, uint64_t len)
+{
+	if (off == 0 || off > seg->len || len > seg->len - off)
+		return NULL;
+	return seg->base + off;
+}
+
+/* CLOCK_MONOTONIC_COARSE in ms, cut to 32 bits: the same in every process. */
+uint32_t shm_clock_ms(void);
+
+#endif

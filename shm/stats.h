@@ -1,0 +1,168 @@
+/*
+ * Statistics of a segment, read without stopping anybody.
+ *
+ * The quick form costs O(clients + arenas) and adds up counters, which lag by
+ * what live thread caches did since their last refill.  The exact form walks
+ * every head, an arena's region at a time, and is the authority.
+ */
+#ifndef SHM_STATS_H
+#define SHM_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/seg.h"
+
+/*
+ * Bytes of a segment.  When nothing changes meanwhile, exactly:
+ * size = in_use_chunks + cached + pending + free_binned + free_fast + free_top
+ *      + extents_used + extents_free + metadata + unused.
+ */
+struct shm_bytes {
+	uint64_t requested; /* estimate: what users asked for and still hold */
+	uint64_t allocated; /* usable bytes of live objects */
+	uint64_t in_use_chunks; /* live chunks, heads included */
+	uint64_t cached;        /* chunks in thread caches */
+	uint64_t pending; /* remote lists, retired, unlinked, of the dead */
+	uint64_t free_binned, free_fast, free_top;
+	uint64_t extents_used, extents_free;
+	uint64_t metadata; /* committed pages below the heap; region tails */
+	uint64_t active;   /* handed out or cached, and metadata */
+	uint64_t committed, resident, retained;
+	uint64_t unused; /* regions below the watermark that nobody has */
+	uint64_t size;   /* metadata + watermark */
+	uint64_t limit, reserved;
+	uint64_t largest_free;
+};
+
+#define SHM_FRAG_SIZES 4 /* 64, 1K, 64K, 1M */
+extern const uint64_t shm_frag_sizes[SHM_FRAG_SIZES];
+#define SHM_FREE_HISTOGRAM 32 /* by power of two of the free piece's size */
+
+struct shm_arena_stats {
+	uint32_t id, state;
+	bool is_locked;
+	struct shm_bytes bytes; /* size: the regions of this arena */
+	uint64_t chunks;        /* live; exact only, else 0 */
+	uint64_t free_chunks;
+	uint64_t unusable; /* free bytes in pieces < reference size */
+	uint64_t peak_used;
+	uint64_t fails;
+	uint64_t locked, busy, slept, slept_on_dead, owner_deaths, repairs;
+	uint64_t remote_pushed;
+	uint64_t allocs, frees, splits, coalesced_forward, coalesced_back;
+	uint64_t drained, consolidations, extends, trims, punched;
+	uint32_t lock_thread; /* the holder's record, 0 none */
+	uint32_t lock_slot, lock_pid;
+};
+
+struct shm_bin_stats {
+	uint32_t id;
+	uint64_t size; /* smallest chunk of the bin, bytes */
+	uint64_t allocs, requested;
+	uint64_t live; /* exact only: live chunks */
+	uint64_t live_bytes;
+	uint64_t free_chunks, free_bytes; /* exact only */
+};
+
+struct shm_stats {
+	bool is_exact;
+	uint64_t seconds; /* since the epoch */
+	struct shm_bytes bytes;
+	double fragmentation_internal; /* 1 - requested / in use; < 0 unknown */
+	double unusable[SHM_FRAG_SIZES]; /* F(k); < 0: nothing is free */
+	double unusable_reference;
+	uint64_t free_histogram[SHM_FREE_HISTOGRAM]; /* pieces */
+	uint64_t allocs, frees, misuses;
+	uint64_t cache_hits, refills, flushes, remote_pushed;
+	uint64_t failures[SHM_FAILURES];
+	uint32_t clients_live, clients_dead;
+	uint64_t recovered_locks, recovered_clients;
+	uint64_t recovered_chunks, recovered_bytes;
+	uint64_t starts, punched, created;
+	uint64_t peak_allocated; /* with peaks of the others: Atomic max */
+	uint64_t objects;        /* live; exact only */
+	char name[SHM_NAME_LEN];
+	uint32_t n_arenas;
+	struct shm_arena_stats *arenas; /* n_arenas; owned by the struct */
+	struct shm_bin_stats bins[SHM_BINS];
+};
+
+/*
+ * Read the statistics; exact if IS_EXACT (then arenas are locked for a region's
+ * walk at a time; SHM_ERETRY if one could not be had).  Free the result with
+ * shm_stats_release().  SHM_ENOMEM, SHM_ERETRY, SHM_ECORRUPT.
+ */
+int shm_stats_read(struct shm_seg *seg, bool is_exact,
+    struct shm_stats *ret_stats) SHM_MUSTCHECK;
+
+void shm_stats_release(struct shm_stats *stats);
+
+struct shm_client_stats {
+	uint32_t slot, generation, state, flags;
+	uint32_t pid, uid, gid;
+	uint64_t since;
+	char label[32], command[32];
+	uint64_t allocs, frees, requested;
+	uint64_t held_bytes, held_chunks, cached_bytes, cached_chunks;
+	uint64_t retired_bytes, retired_chunks;
+	uint64_t cache_hits, refills, flushes, remote_pushed, moves, sleeps;
+	uint64_t misuses;
+	uint64_t failures[SHM_FAILURES];
+	uint64_t reader_lag; /* epochs behind; 0 outside */
+	uint32_t threads;
+};
+
+/* The client in SLOT; false if the slot is free. */
+bool shm_client_read(
+    struct shm_seg *seg, uint32_t slot, struct shm_client_stats *ret_client);
+
+/* ---- The walker ---------------------------------------------------------- */
+
+/* What a piece of the heap is. */
+enum shm_piece_kind {
+	SHM_PIECE_CHUNK,
+	SHM_PIECE_EXTENT,
+	SHM_PIECE_TAIL,   /* a chunk region's last bytes */
+	SHM_PIECE_UNUSED, /* a region that nobody has, or that is claimed */
+};
+
+struct shm_piece {
+	enum shm_piece_kind kind;
+	enum shm_state state;
+	uint64_t off; /* of its first byte; the payload of an extent */
+	uint64_t len;
+	uint32_t arena, owner; /* slot, or thread record */
+	bool is_top;
+};
+
+typedef void (*shm_piece_fn)(void *arg, const struct shm_piece *piece);
+
+/*
+ * Call FN for every piece of the heap up to the watermark, in order of address
+ * within each arena; the pieces tile it.  Arena -1: all, and the unused
+ * regions. SHM_ERETRY: a lock could not be had; SHM_ECORRUPT.
+ */
+int shm_walk(struct shm_seg *seg, int32_t arena, shm_piece_fn fn,
+    void *arg) SHM_MUSTCHECK;
+
+/* A finding of the check. */
+struct shm_finding {
+	uint32_t invariant; /* its number, see shm/README.md */
+	int32_t arena;      /* -1: none in particular */
+	uint64_t off;
+	bool is_repaired;
+	const char *text; /* constant */
+};
+
+typedef void (*shm_finding_fn)(void *arg, const struct shm_finding *finding);
+
+/*
+ * Prove the invariants I1..In of every arena, under its lock; REPAIR rebuilds
+ * the index of an arena whose heads are sane.  The number of findings, or
+ * SHM_ERETRY for a lock that could not be had.
+ */
+int shm_check(struct shm_seg *seg, bool repair, shm_finding_fn fn,
+    void *arg) SHM_MUSTCHECK;
+
+#endif
