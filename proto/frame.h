@@ -4,7 +4,7 @@
  * Two users: the library and the tools, which wait (proto_send, proto_recv),
  * and the daemon, which gets bytes as they come and must not wait
  * (proto_pack, struct proto_reader).  Whoever reads says how long a message
- * may be, and never allocates for bytes that did not come.
+ * may be; the daemon never allocates for bytes that did not come.
  *
  * The peer is not trusted: lengths, contents and descriptors that it sends are
  * checked here; what a message says is for the caller to check.
@@ -69,6 +69,9 @@ int proto_recv(int fd, const ProtobufCMessageDescriptor *type, uint32_t max_len,
  */
 int proto_pack(const ProtobufCMessage *message, uint32_t max_len,
     uint8_t **ret_frame, size_t *ret_len) PROTO_MUSTCHECK;
+
+/* What the PROTO_HEAD bytes at HEAD say. */
+uint32_t proto_length(const uint8_t *head);
 
 /* A frame that is on its way in. */
 struct proto_reader {
