@@ -1,0 +1,292 @@
+/*
+ * shmalloc's control interface: ask a daemon about its segments and tune them
+ * while everything runs.  shmallocctl is written with it.
+ *
+ *	struct shmalloc_control *control;
+ *	struct shmalloc_reply *reply;
+ *	uint64_t used;
+ *
+ *	if (shmalloc_control_connect(NULL, 0, &control) < 0)
+ *		...
+ *	if (shmalloc_control_stats(control, NULL, 0, &reply) == 0) {
+ *		const struct shmalloc_record *bytes =
+ *		    shmalloc_control_object(
+ *			shmalloc_control_root(reply), "bytes");
+ *
+ *		if (shmalloc_control_uint(bytes, "allocated", &used) == 0)
+ *			printf("%" PRIu64 "\n", used);
+ *		shmalloc_control_free(reply);
+ *	}
+ *	shmalloc_control_disconnect(control);
+ *
+ * A REPLY is a tree of records.  A record's keys are those of
+ * `shmallocctl --json`; they are only ever added.  A value that the daemon
+ * does not know is absent.  Bytes and counts are unsigned integers, ratios
+ * doubles from 0 to 1, times doubles in seconds since the epoch, durations
+ * doubles in seconds.
+ *
+ * OWNERSHIP.  A reply is the caller's; its records and strings are valid until
+ * shmalloc_control_free(), also after the connection has ended.
+ *
+ * ERRORS.  0 or a negative SHMALLOC_E* (shmalloc.h).  Requests give
+ * SHMALLOC_EUNREACHABLE (the daemon went away), SHMALLOC_ETIMEDOUT,
+ * SHMALLOC_EPROTO and SHMALLOC_EVERSION (after these four, and after
+ * SHMALLOC_ESYSTEM, the connection is of no use any more, unless the daemon
+ * itself refused), SHMALLOC_EPERM (not with this socket, or not by this user),
+ * SHMALLOC_ENOSEGMENT, and what each says.  shmalloc_control_message() says it
+ * in words.  Nothing here prints.
+ *
+ * THREADS.  A connection is for one thread at a time.
+ */
+#ifndef SHMALLOC_CONTROL_H
+#define SHMALLOC_CONTROL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <shmalloc/shmalloc.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- The connection --------------------------------------------------- */
+
+struct shmalloc_control;
+
+/*
+ * Connect to the daemon whose sockets are in the directory DIR (NULL: the one
+ * that shmalloc_attach() would use): to its socket `control`, or, where that
+ * is not permitted or not there, to `control-ro`, which answers questions but
+ * changes nothing.  TIMEOUT_MS bounds the connection and each answer; 0 is 5
+ * seconds, and a minute for requests that walk a whole segment (exact
+ * statistics, map, trim, check).
+ *
+ * On success *RET_CONTROL is the caller's, for shmalloc_control_disconnect().
+ * SHMALLOC_EUNREACHABLE, SHMALLOC_EPERM, SHMALLOC_ETIMEDOUT, SHMALLOC_EINVAL
+ * (the path is too long), SHMALLOC_ESYSTEM (errno).
+ */
+int shmalloc_control_connect(
+    const char *dir, int timeout_ms, struct shmalloc_control **ret_control);
+
+/* End the connection; NULL is fine. */
+void shmalloc_control_disconnect(struct shmalloc_control *control);
+
+/* 1 if this is the socket `control-ro`, else 0. */
+int shmalloc_control_is_read_only(const struct shmalloc_control *control);
+
+/*
+ * The path of the socket `control` in DIR, NULL as in
+ * shmalloc_control_connect(), whether it is there or not: for messages.  0, or
+ * SHMALLOC_EINVAL if it does not fit into the LEN bytes at BUF.
+ */
+int shmalloc_control_path(const char *dir, char *buf, size_t len);
+
+/*
+ * What the last request's error was, in words; never NULL.  And the name it
+ * was about (a parameter, a segment, a root), or NULL.  Both are valid until
+ * the next request.
+ */
+const char *shmalloc_control_message(const struct shmalloc_control *control);
+const char *shmalloc_control_subject(const struct shmalloc_control *control);
+
+/* ---- Requests ----------------------------------------------------------- */
+
+struct shmalloc_reply;
+
+/* Free REPLY with all its records and strings; NULL is fine. */
+void shmalloc_control_free(struct shmalloc_reply *reply);
+
+/* Every SEGMENT below may be NULL: "default". */
+
+/* Of no arena in particular. */
+#define SHMALLOC_ALL_ARENAS UINT32_MAX
+
+enum shmalloc_control_flags {
+	SHMALLOC_EXACT = 1u << 0,   /* walk the segment instead of adding up */
+	SHMALLOC_CHANGED = 1u << 1, /* what differs from its default */
+	SHMALLOC_DRY_RUN = 1u << 2, /* say what would be done */
+	SHMALLOC_REPAIR = 1u << 3,
+};
+
+/* Whether the segment is served, by whom, how full: a record of
+ * "shmalloc.status/1". */
+int shmalloc_control_status(struct shmalloc_control *control,
+    const char *segment, struct shmalloc_reply **ret_reply);
+
+/*
+ * The statistics, "shmalloc.stats/1".  They lag by what live thread caches did
+ * since their last refill, unless FLAGS has SHMALLOC_EXACT.  SHMALLOC_EBUSY: a
+ * lock could not be had for the exact form.
+ */
+int shmalloc_control_stats(struct shmalloc_control *control,
+    const char *segment, unsigned flags, struct shmalloc_reply **ret_reply);
+
+/* The clients, in the list "clients"; only those of process PID unless 0. */
+int shmalloc_control_clients(struct shmalloc_control *control,
+    const char *segment, uint32_t pid, struct shmalloc_reply **ret_reply);
+
+/*
+ * What lies where, "shmalloc.map/1", in at most CELLS cells (0: 1024);
+ * SHMALLOC_EBUSY as above; SHMALLOC_ERANGE: no such arena, or too many cells.
+ */
+int shmalloc_control_map(struct shmalloc_control *control, const char *segment,
+    uint32_t arena, uint32_t cells, struct shmalloc_reply **ret_reply);
+
+/*
+ * The tunables, in the list "parameters": all, or the one NAME; with
+ * SHMALLOC_CHANGED those that differ from their default.  SHMALLOC_EUNKNOWN.
+ */
+int shmalloc_control_tune_list(struct shmalloc_control *control,
+    const char *segment, const char *name, unsigned flags,
+    struct shmalloc_reply **ret_reply);
+
+/* A value as people write it: 64K, 1.5G, 2s, warn, 7. */
+struct shmalloc_assignment {
+	const char *name;
+	const char *value;
+};
+
+/*
+ * Set N tunables, all or none; with SHMALLOC_DRY_RUN only check.  What changed
+ * is in the list "changes".  SHMALLOC_EUNKNOWN, SHMALLOC_EINVAL (not a value),
+ * SHMALLOC_ERANGE: nothing changed, shmalloc_control_subject() is the first
+ * offender's name.
+ */
+int shmalloc_control_tune_set(struct shmalloc_control *control,
+    const char *segment, size_t n, const struct shmalloc_assignment set[],
+    unsigned flags, struct shmalloc_reply **ret_reply);
+
+/* Give the tunable NAME (NULL: all) the value it would have after a start. */
+int shmalloc_control_tune_reset(struct shmalloc_control *control,
+    const char *segment, const char *name, struct shmalloc_reply **ret_reply);
+
+/*
+ * Give free pages back to the system now; with SHMALLOC_DRY_RUN say how many
+ * "bytes" that would be.  SHMALLOC_ERANGE: no such arena.
+ */
+int shmalloc_control_trim(struct shmalloc_control *control, const char *segment,
+    uint32_t arena, unsigned flags, struct shmalloc_reply **ret_reply);
+
+/*
+ * Walk everything and prove the invariants, "shmalloc.check/1"; with
+ * SHMALLOC_REPAIR rebuild what can be rebuilt.  Findings are not an error.
+ * SHMALLOC_EBUSY as above.
+ */
+int shmalloc_control_check(struct shmalloc_control *control,
+    const char *segment, unsigned flags, struct shmalloc_reply **ret_reply);
+
+/* The segments, in the list "segments". */
+int shmalloc_control_segment_list(
+    struct shmalloc_control *control, struct shmalloc_reply **ret_reply);
+
+/* How to create a segment.  Initialise with SHMALLOC_SEGMENT_OPTIONS_INIT. */
+struct shmalloc_segment_options {
+	uint32_t size; /* sizeof(struct shmalloc_segment_options) */
+	uint32_t mode; /* who may attach: permission bits */
+	uint64_t limit_bytes;
+	uint64_t reserved_bytes; /* 0: the daemon's choice */
+	uint64_t quota_bytes;    /* for each client; 0: none */
+	const char *group;       /* a name or number; NULL: the daemon's */
+};
+
+#define SHMALLOC_SEGMENT_OPTIONS_INIT                                          \
+	{                                                                      \
+		(uint32_t)sizeof(struct shmalloc_segment_options), 0600, 0, 0, \
+		    0, NULL                                                    \
+	}
+
+/* SHMALLOC_EEXIST, SHMALLOC_EINVAL (the name), SHMALLOC_ERANGE (a size),
+ * SHMALLOC_EUNKNOWN (the group). */
+int shmalloc_control_segment_create(struct shmalloc_control *control,
+    const char *name, const struct shmalloc_segment_options *options);
+
+/* The daemon forgets the segment; its memory ends with its last client. */
+int shmalloc_control_segment_destroy(
+    struct shmalloc_control *control, const char *name);
+
+/* The segment's roots, in the list "roots". */
+int shmalloc_control_roots(struct shmalloc_control *control,
+    const char *segment, struct shmalloc_reply **ret_reply);
+
+/* SHMALLOC_EUNKNOWN; SHMALLOC_EBUSY: it still holds an object. */
+int shmalloc_control_root_remove(
+    struct shmalloc_control *control, const char *segment, const char *name);
+
+/* The daemon's version, "shmalloc.version/1". */
+int shmalloc_control_version(
+    struct shmalloc_control *control, struct shmalloc_reply **ret_reply);
+
+/* ---- Replies ------------------------------------------------------------- */
+
+struct shmalloc_record;
+
+/* The outermost record; never NULL. */
+const struct shmalloc_record *shmalloc_control_root(
+    const struct shmalloc_reply *reply);
+
+/* In all of these RECORD may be NULL, an absent one. */
+
+/* The record under KEY; NULL if it is absent or no record. */
+const struct shmalloc_record *shmalloc_control_object(
+    const struct shmalloc_record *record, const char *key);
+
+/* How many items the list under KEY has, and its record I, NULL past the end
+ * or if its items aren't records. */
+size_t shmalloc_control_count(
+    const struct shmalloc_record *record, const char *key);
+const struct shmalloc_record *shmalloc_control_item(
+    const struct shmalloc_record *record, const char *key, size_t i);
+
+/* The value under KEY.  0, or SHMALLOC_EUNKNOWN: it is absent or of another
+ * type; then *RET_VALUE stays as it is. */
+int shmalloc_control_uint(
+    const struct shmalloc_record *record, const char *key, uint64_t *ret_value);
+int shmalloc_control_double(
+    const struct shmalloc_record *record, const char *key, double *ret_value);
+int shmalloc_control_bool(
+    const struct shmalloc_record *record, const char *key, int *ret_value);
+
+/* The string under KEY; NULL if it is absent or no string.  It may come from
+ * an untrusted client and hold any bytes. */
+const char *shmalloc_control_string(
+    const struct shmalloc_record *record, const char *key);
+
+/*
+ * What a walk calls, in order; KEY is NULL for the items of a list and for the
+ * record that the walk began with.  Members that are NULL are left out.
+ * Initialise with SHMALLOC_VISITOR_INIT.
+ */
+struct shmalloc_visitor {
+	uint32_t size; /* sizeof(struct shmalloc_visitor) */
+	uint32_t reserved;
+	void (*begin_object)(void *arg, const char *key);
+	void (*end_object)(void *arg);
+	void (*begin_array)(void *arg, const char *key);
+	void (*end_array)(void *arg);
+	void (*value_uint)(void *arg, const char *key, uint64_t value);
+	void (*value_int)(void *arg, const char *key, int64_t value);
+	void (*value_double)(void *arg, const char *key, double value);
+	void (*value_bool)(void *arg, const char *key, int value);
+	void (*value_string)(void *arg, const char *key, const char *value);
+	void (*value_null)(void *arg, const char *key); /* absent */
+};
+
+#define SHMALLOC_VISITOR_INIT                                                  \
+	{                                                                      \
+		(uint32_t)sizeof(struct shmalloc_visitor), 0, NULL, NULL,      \
+		    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL             \
+	}
+
+/*
+ * Walk RECORD, or with KEY (not NULL) the list or record under it.  0, or
+ * SHMALLOC_EUNKNOWN: there is no such key.
+ */
+int shmalloc_control_walk(const struct shmalloc_record *record, const char *key,
+    const struct shmalloc_visitor *visitor, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
