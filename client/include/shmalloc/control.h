@@ -50,6 +50,9 @@
 extern "C" {
 #endif
 
+/* The library hides what its headers do not declare. */
+#pragma GCC visibility push(default)
+
 /* ---- The connection --------------------------------------------------- */
 
 struct shmalloc_control;
@@ -284,6 +287,8 @@ struct shmalloc_visitor {
  */
 int shmalloc_control_walk(const struct shmalloc_record *record, const char *key,
     const struct shmalloc_visitor *visitor, void *arg);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -49,6 +49,9 @@
 extern "C" {
 #endif
 
+/* The library hides what its headers do not declare. */
+#pragma GCC visibility push(default)
+
 /* An object's place in its segment, in bytes from the start; 0 is none. */
 typedef uint64_t shmalloc_off;
 
@@ -305,6 +308,8 @@ int shmalloc_root_remove(struct shmalloc *heap, const char *name);
  * yet, release.  They exist as functions for other languages. */
 shmalloc_off shmalloc_slot_load(const shmalloc_slot *slot);
 void shmalloc_slot_store(shmalloc_slot *slot, shmalloc_off off);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
