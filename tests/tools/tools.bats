@@ -120,3 +120,72 @@ counts_are()
 	PATH=$PWD/bin run -1 sh "$tools/../../packaging/setup"
 	[[ $output == *'not a Debian system'*gcc*criterion* ]]
 }
+
+# Compile the tests in FILE with ThreadSanitizer and the runner for it.
+compile_with_fork_runner()
+{
+	clang -g -D_GNU_SOURCE -fsanitize=thread -pthread -o program "$1" \
+	    "$tools/../unit/fork_runner.c" -lcriterion -lm
+}
+
+@test "fork runner: everything that is wrong with a test is seen" {
+	cat >bad.c <<-'END'
+		#include <criterion/criterion.h>
+		#include <criterion/parameterized.h>
+		#include <pthread.h>
+		#include <stdlib.h>
+		static void check(void) { cr_assert(0, "fixture"); }
+		TestSuite(late, .fini = check);
+		static int shared;
+		static void *race(void *p) { shared++; return p; }
+		Test(bad, asserts) { cr_assert_eq(1, 2); }
+		Test(bad, expects) { cr_expect_eq(1, 2); }
+		Test(bad, crashes) { abort(); }
+		Test(bad, exits) { exit(3); }
+		Test(bad, does_not_exit, .exit_code = 3) { }
+		Test(bad, is_not_killed, .signal = 9) { }
+		Test(bad, hangs, .timeout = 1) { for (;;) ; }
+		Test(late, teardown) { }
+		Test(bad, races) {
+			pthread_t t;
+			pthread_create(&t, NULL, race, NULL);
+			race(NULL);
+			pthread_join(t, NULL);
+		}
+		ParameterizedTestParameters(bad, third) {
+			static int v[] = { 3 };
+			return cr_make_param_array(int, v, 1);
+		}
+		ParameterizedTest(int *v, bad, third) { cr_assert(*v < 3); }
+	END
+	compile_with_fork_runner bad.c
+	run ! ./program
+	echo "$output"
+	[ "$(grep -c '^not ok' <<<"$output")" -eq 10 ]
+	! grep '^ok' <<<"$output"
+}
+
+@test "fork runner: what is right with a test passes" {
+	cat >good.c <<-'END'
+		#include <criterion/criterion.h>
+		#include <criterion/parameterized.h>
+		#include <stdlib.h>
+		static int n;
+		static void up(void) { n++; }
+		TestSuite(good, .init = up);
+		Test(good, fixtures, .init = up) { cr_assert_eq(n, 2); }
+		Test(good, exits, .exit_code = 3) { exit(3); }
+		Test(good, is_killed, .signal = 6) { abort(); }
+		Test(good, skips) { cr_skip("no %s", "reason"); }
+		ParameterizedTestParameters(good, twice) {
+			static int v[] = { 1, 2 };
+			return cr_make_param_array(int, v, 2);
+		}
+		ParameterizedTest(int *v, good, twice) { cr_assert(*v < 3); }
+	END
+	compile_with_fork_runner good.c
+	run -0 ./program
+	echo "$output"
+	[ "$(grep -c '^ok' <<<"$output")" -eq 6 ]
+	[[ $output == *'skips # SKIP no reason'* ]]
+}
