@@ -77,8 +77,11 @@ struct shm_head {
 enum shm_flag {
 	SHM_PREV_INUSE = 1u << 0, /* the neighbour below isn't in a bin */
 	SHM_TOP = 1u << 1,        /* the arena's top */
-	SHM_FLAGS = 15u,
+	SHM_HOLES = 1u << 2,      /* some of its pages may not be committed */
+	SHM_LINKED = 1u << 3,     /* in a bin, or the top */
 };
+
+#define SHM_FLAGS 15u
 
 /*
  * A tag: owner (16) | generation (4) | state (4) | check (8).  The owner is a
@@ -89,7 +92,8 @@ enum shm_state {
 	SHM_NONE,       /* no tag */
 	SHM_FREE,       /* the arena's: in a bin, the top, or about to be */
 	SHM_FAST,       /* the arena's: in a fastbin, not coalesced */
-	SHM_CACHED,     /* (client) in a thread cache or on a remote list */
+	SHM_CACHED,     /* (client) in a thread cache, or on its way */
+	SHM_REMOTE,     /* (client, the pusher) on a remote list */
 	SHM_OWNED,      /* (client) allocated, not published */
 	SHM_PUBLISHING, /* (thread) desired of a publish under way */
 	SHM_TAKING,     /* (thread) expected of a publish: claimed */
@@ -140,7 +144,9 @@ enum shm_region_kind {
 	SHM_REGION_FREE,
 	SHM_REGION_CLAIMED, /* by a client, on its way in or out */
 	SHM_REGION_CHUNKS,  /* tiled by chunks of an arena */
-	SHM_REGION_EXTENTS, /* tiled by extents of an arena */
+	SHM_REGION_EXTENTS, /* begins a run of regions tiled by extents */
+	SHM_REGION_MORE,    /* goes on with the run of the region before */
+	SHM_REGION_KINDS,
 };
 
 /* ---- Superblock -------------------------------------------------------- */
@@ -319,7 +325,7 @@ struct shm_thread {
 	_Atomic uint32_t tid;            /* informative */
 	_Atomic uint32_t arena_plus_one; /* Owner only: the arena it locks */
 	struct shm_intent intent;
-	uint64_t spare[8];
+	uint64_t spare[9];
 };
 
 /* A reader's pin, in the second memfd; record i belongs to thread record i. */

@@ -73,6 +73,13 @@ shm_at(const struct shm_seg *seg, uint64_t off, uint64_t len)
 	return seg->base + off;
 }
 
+/* The offset of P, an address inside the segment. */
+static inline uint64_t
+shm_offset_of(const struct shm_seg *seg, const volatile void *p)
+{
+	return (uint64_t)((const volatile char *)p - seg->base);
+}
+
 /* CLOCK_MONOTONIC_COARSE in ms, cut to 32 bits: the same in every process. */
 uint32_t shm_clock_ms(void);
 

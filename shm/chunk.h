@@ -1,0 +1,162 @@
+/*
+ * Chunks and extents: arithmetic on sizes, bins and classes, and the way from
+ * an offset to a head.
+ */
+#ifndef SHM_CHUNK_H
+#define SHM_CHUNK_H
+
+#include "shm/tag.h"
+
+static inline uint32_t
+shm_log2(uint64_t v)
+{
+	return 63 - (uint32_t)__builtin_clzll(v);
+}
+
+/* The chunk size for a request of SIZE bytes (at most SHM_CHUNK_MAX - 8). */
+static inline uint32_t
+shm_chunk_size(uint64_t size)
+{
+	uint64_t need = (size + SHM_CHUNK_OVER + 15) & ~(uint64_t)15;
+
+	return need < SHM_CHUNK_MIN ? SHM_CHUNK_MIN : (uint32_t)need;
+}
+
+/* The bin of chunks of SIZE bytes: exact below 1 KiB (dlmalloc's small bins),
+ * then 16 a doubling. */
+static inline uint32_t
+shm_bin(uint32_t size)
+{
+	uint32_t log;
+
+	if (size < SHM_LARGE_MIN)
+		return size >> 4;
+	log = shm_log2(size);
+	return 64 + (log - 10) * 16 + (size >> (log - 4) & 15);
+}
+
+/* The smallest chunk of BIN. */
+static inline uint32_t
+shm_bin_size(uint32_t bin)
+{
+	if (bin < 64)
+		return bin << 4;
+	return (16 + (bin & 15)) << ((bin - 64) / 16 + 6);
+}
+
+/* The bins of the statistics go on after those of chunks with the extents', one
+ * a doubling. */
+#define SHM_BIN_EXTENTS 240u
+
+static inline uint32_t
+shm_bin_of_pages(uint64_t pages)
+{
+	uint32_t log = shm_log2(pages | 1);
+
+	return SHM_BIN_EXTENTS + (log < 15 ? log : 15);
+}
+
+/* The thread caches' class of chunks of SIZE bytes: exact below 1 KiB, then 8 a
+ * doubling. */
+static inline uint32_t
+shm_class(uint32_t size)
+{
+	uint32_t log;
+
+	if (SHM_LIKELY(size < SHM_LARGE_MIN))
+		return (size >> 4) - 2;
+	log = shm_log2(size);
+	return 62 + (log - 10) * 8 + (size >> (log - 3) & 7);
+}
+
+/* The smallest chunk of CLASS. */
+static inline uint32_t
+shm_class_size(uint32_t class)
+{
+	if (class < 62)
+		return (class + 2) << 4;
+	return (8 + (class - 62) % 8) << ((class - 62) / 8 + 7);
+}
+
+/* The bin of free extents of PAGES pages: exact below 64, then 8 a doubling. */
+static inline uint32_t
+shm_extent_bin(uint64_t pages)
+{
+	uint32_t log, bin;
+
+	if (pages < 64)
+		return (uint32_t)pages;
+	log = shm_log2(pages);
+	bin = 64 + (log - 6) * 8 + (uint32_t)(pages >> (log - 3) & 7);
+	return bin < SHM_EXTENT_BINS ? bin : SHM_EXTENT_BINS - 1;
+}
+
+/* ---- Offsets ----------------------------------------------------------- */
+
+/* May a chunk's first 48 bytes lie at OFF? */
+static inline bool
+shm_chunk_is_sane(const struct shm_seg *seg, uint64_t off)
+{
+	return (off & 15) == 0 && off >= seg->heap &&
+	    off - seg->heap < (uint64_t)seg->n_regions * SHM_REGION - 48;
+}
+
+/* The chunk at OFF, which is sane. */
+static inline struct shm_chunk *
+shm_chunk(const struct shm_seg *seg, uint64_t off)
+{
+	return (struct shm_chunk *)(void *)(seg->base + off);
+}
+
+static inline uint32_t
+shm_size(const struct shm_chunk *chunk)
+{
+	return shm_load(&chunk->head.size) & ~SHM_FLAGS;
+}
+
+static inline uint32_t
+shm_flags(const struct shm_chunk *chunk)
+{
+	return shm_load(&chunk->head.size) & SHM_FLAGS;
+}
+
+/* The region, by index, that OFF (at or above the heap) lies in. */
+static inline uint32_t
+shm_region_of(const struct shm_seg *seg, uint64_t off)
+{
+	return (uint32_t)((off - seg->heap) / SHM_REGION);
+}
+
+static inline uint64_t
+shm_region_off(const struct shm_seg *seg, uint32_t region)
+{
+	return seg->heap + (uint64_t)region * SHM_REGION;
+}
+
+/* Where the chunks of the region around OFF end. */
+static inline uint64_t
+shm_region_end(const struct shm_seg *seg, uint64_t off)
+{
+	return shm_region_off(seg, shm_region_of(seg, off)) + SHM_CHUNK_MAX;
+}
+
+/* Page numbers count from the heap's first page. */
+static inline uint32_t
+shm_page_of(const struct shm_seg *seg, uint64_t off)
+{
+	return (uint32_t)((off - seg->heap) / SHM_PAGE);
+}
+
+static inline uint64_t
+shm_page_off(const struct shm_seg *seg, uint32_t page)
+{
+	return seg->heap + (uint64_t)page * SHM_PAGE;
+}
+
+static inline uint32_t
+shm_pages(const struct shm_page *page)
+{
+	return shm_load(&page->head.size) >> 4;
+}
+
+#endif

@@ -1,0 +1,266 @@
+/*
+ * See shm/commit.h.
+ */
+#define _GNU_SOURCE
+#include "shm/commit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#define COMMIT_PAGES_BITS 40
+#define COMMIT_PAGES      ((UINT64_C(1) << COMMIT_PAGES_BITS) - 1)
+#define COMMIT_CHANGE     (UINT64_C(1) << COMMIT_PAGES_BITS)
+#define BITS_A_PAGE       (SHM_PAGE * 8)
+
+/* Bits [first, last) that fall into the word WORD. */
+static uint64_t
+word_mask(uint64_t word, uint64_t first, uint64_t last)
+{
+	uint64_t low = word * 64, mask = UINT64_MAX;
+
+	if (first > low)
+		mask &= UINT64_MAX << (first - low);
+	if (last < low + 64)
+		mask &= ~(UINT64_MAX << (last - low));
+	return mask;
+}
+
+/* Is there memory behind the part of the bitmap that WORD lies in?  Its first
+ * page, which describes the others, always is there. */
+static bool
+word_is_there(const struct shm_seg *seg, uint64_t word)
+{
+	uint64_t page = word / (SHM_PAGE / 8);
+	uint64_t number;
+
+	if (page == 0)
+		return true;
+	number = shm_offset_of(seg, seg->committed) / SHM_PAGE + page;
+	return shm_get(&seg->committed[number / 64]) >> number % 64 & 1;
+}
+
+static uint64_t
+word_load(const struct shm_seg *seg, uint64_t word)
+{
+	return word_is_there(seg, word) ? shm_get(&seg->committed[word]) : 0;
+}
+
+static uint64_t
+bits_count(const struct shm_seg *seg, uint64_t first, uint64_t last)
+{
+	uint64_t n = 0;
+
+	for (uint64_t w = first / 64; w * 64 < last; w++)
+		n += (uint64_t)__builtin_popcountll(
+		    word_load(seg, w) & word_mask(w, first, last));
+	return n;
+}
+
+static uint64_t
+bits_set(struct shm_seg *seg, uint64_t first, uint64_t last)
+{
+	uint64_t n = 0;
+
+	for (uint64_t w = first / 64; w * 64 < last; w++) {
+		uint64_t mask = word_mask(w, first, last);
+		uint64_t old = atomic_fetch_or_explicit(
+		    &seg->committed[w], mask, memory_order_acq_rel);
+
+		n += (uint64_t)__builtin_popcountll(mask & ~old);
+	}
+	return n;
+}
+
+static uint64_t
+bits_clear(struct shm_seg *seg, uint64_t first, uint64_t last)
+{
+	uint64_t n = 0;
+
+	for (uint64_t w = first / 64; w * 64 < last; w++) {
+		uint64_t mask = word_mask(w, first, last);
+		uint64_t old;
+
+		if (!(word_load(seg, w) & mask))
+			continue;
+		old = atomic_fetch_and_explicit(
+		    &seg->committed[w], ~mask, memory_order_acq_rel);
+		n += (uint64_t)__builtin_popcountll(mask & old);
+	}
+	return n;
+}
+
+/* Add DELTA pages to the commit word. */
+static void
+word_adjust(struct shm_seg *seg, int64_t delta)
+{
+	uint64_t old = shm_load(&seg->super->commit), new;
+
+	do {
+		new = (old + COMMIT_CHANGE) & ~COMMIT_PAGES;
+		new |= ((old & COMMIT_PAGES) + (uint64_t)delta) & COMMIT_PAGES;
+	} while (!shm_cas(&seg->super->commit, &old, new));
+}
+
+/* Reserve N pages below limit.hard and what the system has left. */
+static int
+pages_reserve(struct shm_self *self, uint64_t n)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t limit =
+	    shm_load(&seg->tunables->value[SHM_PARAM_limit_hard]) / SHM_PAGE;
+	uint64_t old = shm_load(&seg->super->commit), new;
+
+	if (n > shm_load(&seg->super->system_pages)) {
+		self->failure = SHM_FAIL_SYSTEM;
+		return SHM_ENOMEM;
+	}
+	do {
+		if (n > limit || (old & COMMIT_PAGES) > limit - n) {
+			self->failure = SHM_FAIL_FULL;
+			return SHM_ENOMEM;
+		}
+		new = ((old + COMMIT_CHANGE) & ~COMMIT_PAGES) |
+		    ((old & COMMIT_PAGES) + n);
+	} while (!shm_cas(&seg->super->commit, &old, new));
+	return 0;
+}
+
+/* Get memory for the pages, and entries for them in our page tables, which is
+ * much cheaper in one call than by a fault for each. */
+static int
+pages_allocate(struct shm_seg *seg, uint64_t first, uint64_t last)
+{
+	off_t off = (off_t)(first * SHM_PAGE);
+	off_t len = (off_t)((last - first) * SHM_PAGE);
+	int result;
+
+	do
+		result = fallocate(seg->fd, 0, off, len);
+	while (result != 0 && errno == EINTR);
+	if (result != 0)
+		return SHM_ESYSTEM;
+	(void)madvise(seg->base + off, (size_t)len, MADV_POPULATE_WRITE);
+	return 0;
+}
+
+static int
+pages_commit(struct shm_self *self, uint64_t first, uint64_t last)
+{
+	struct shm_seg *seg = self->seg;
+	_Atomic uint64_t *pending = &self->client->commit_pending;
+	uint64_t missing = last - first - bits_count(seg, first, last), new;
+	int error;
+
+	if (missing == 0)
+		return 0;
+	shm_add(pending, missing);
+	error = pages_reserve(self, missing);
+	if (error)
+		goto out;
+	error = pages_allocate(seg, first, last);
+	if (error) {
+		self->failure = SHM_FAIL_SYSTEM;
+		word_adjust(seg, -(int64_t)missing);
+		error = SHM_ENOMEM;
+		goto out;
+	}
+	new = bits_set(seg, first, last);
+	if (new != missing)
+		word_adjust(seg, (int64_t) new - (int64_t)missing);
+out:
+	shm_sub(pending, missing);
+	return error;
+}
+
+int
+shm_commit(struct shm_self *self, uint64_t off, uint64_t len)
+{
+	uint64_t first = off / SHM_PAGE;
+	uint64_t last = (off + len + SHM_PAGE - 1) / SHM_PAGE;
+	uint64_t map =
+	    shm_offset_of(self->seg, self->seg->committed) / SHM_PAGE;
+	int error = 0;
+
+	/* The bitmap's own pages first. */
+	if (last > BITS_A_PAGE)
+		error = pages_commit(self, map + first / BITS_A_PAGE,
+		    map + (last - 1) / BITS_A_PAGE + 1);
+	return error ? error : pages_commit(self, first, last);
+}
+
+uint64_t
+shm_uncommit(struct shm_seg *seg, uint64_t off, uint64_t len)
+{
+	uint64_t first = (off + SHM_PAGE - 1) / SHM_PAGE;
+	uint64_t last = (off + len) / SHM_PAGE, n;
+
+	if (first >= last)
+		return 0;
+	n = bits_clear(seg, first, last);
+	if (n == 0)
+		return 0;
+	while (fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		   (off_t)(first * SHM_PAGE),
+		   (off_t)((last - first) * SHM_PAGE)) != 0 &&
+	    errno == EINTR)
+		;
+	word_adjust(seg, -(int64_t)n);
+	shm_add(&seg->super->punched, n * SHM_PAGE);
+	return n * SHM_PAGE;
+}
+
+uint64_t
+shm_committed_prefix(const struct shm_seg *seg, uint64_t off, uint64_t len)
+{
+	uint64_t page = off / SHM_PAGE;
+	uint64_t end = (off + len + SHM_PAGE - 1) / SHM_PAGE, have;
+
+	while (page < end) {
+		uint64_t word = ~word_load(seg, page / 64) >> page % 64;
+
+		if (word) {
+			page += (uint64_t)__builtin_ctzll(word);
+			break;
+		}
+		page += 64 - page % 64;
+	}
+	have = page * SHM_PAGE > off ? page * SHM_PAGE - off : 0;
+	return have < len ? have : len;
+}
+
+uint64_t
+shm_committed_pages(const struct shm_seg *seg, uint64_t off, uint64_t len)
+{
+	uint64_t first = (off + SHM_PAGE - 1) / SHM_PAGE;
+	uint64_t last = (off + len) / SHM_PAGE;
+
+	return first < last ? bits_count(seg, first, last) : 0;
+}
+
+uint64_t
+shm_committed_total(const struct shm_seg *seg)
+{
+	return shm_load(&seg->super->commit) & COMMIT_PAGES;
+}
+
+void
+shm_commit_recount(struct shm_seg *seg)
+{
+	uint64_t old = shm_get(&seg->super->commit);
+	uint64_t pages = seg->len / SHM_PAGE, n;
+
+	n = bits_count(seg, 0, pages);
+	for (uint32_t i = 0; i < SHM_CLIENTS; i++) {
+		uint64_t off = shm_offset_of(seg, &seg->clients[i]);
+
+		if (shm_committed_prefix(seg, off, 1) == 0)
+			continue;
+		if (shm_load(&seg->clients[i].state) == SHM_CLIENT_LIVE &&
+		    shm_load(&seg->clients[i].commit_pending))
+			return;
+	}
+	if (n != (old & COMMIT_PAGES))
+		(void)shm_cas(&seg->super->commit, &old,
+		    ((old + COMMIT_CHANGE) & ~COMMIT_PAGES) | n);
+}

@@ -1,0 +1,49 @@
+/*
+ * Committed pages: which pages of the segment have memory behind them.
+ *
+ * A page is committed before its first use: its memory is allocated, then its
+ * bit is set.  It is given back in the other order: the bit goes first, then
+ * the page.  So a set bit always means that the page is there and that no
+ * access to it can fail.  Nobody commits or punches a page of the heap that
+ * isn't his: it lies in a chunk, extent or region that he has taken out of
+ * circulation.
+ *
+ * The superblock's commit word counts committed pages, so that limit.hard holds
+ * for all processes together.  What a killed process had added to it without
+ * setting the bits is found by shm_commit_recount().
+ */
+#ifndef SHM_COMMIT_H
+#define SHM_COMMIT_H
+
+#include "shm/self.h"
+
+/*
+ * Commit the pages around the LEN bytes at OFF.  On failure SHM_ENOMEM and
+ * self->failure says FULL (limit.hard) or SYSTEM; nothing has changed.  A
+ * system call: never under a lock.
+ */
+int shm_commit(struct shm_self *self, uint64_t off, uint64_t len) SHM_MUSTCHECK;
+
+/*
+ * Give back the pages that lie wholly inside the LEN bytes at OFF; the bytes
+ * that were committed.  A system call: never under a lock.
+ */
+uint64_t shm_uncommit(struct shm_seg *seg, uint64_t off, uint64_t len);
+
+/* How many of the bytes from OFF on, LEN at most, lie on committed pages
+ * without a gap. */
+uint64_t shm_committed_prefix(
+    const struct shm_seg *seg, uint64_t off, uint64_t len);
+
+/* How many pages of those wholly inside the LEN bytes at OFF are committed. */
+uint64_t shm_committed_pages(
+    const struct shm_seg *seg, uint64_t off, uint64_t len);
+
+/* Committed pages, all of the segment, by the commit word. */
+uint64_t shm_committed_total(const struct shm_seg *seg);
+
+/* Make the commit word agree with the bits, unless a live client is between
+ * the two. */
+void shm_commit_recount(struct shm_seg *seg);
+
+#endif

@@ -1,0 +1,568 @@
+/*
+ * See shm/heap.h.
+ */
+#include "shm/heap.h"
+
+#include "shm/commit.h"
+
+#define ROUNDS    64  /* before an allocation gives up on locks */
+#define HEAD_ROOM 48u /* bytes that a free chunk's head and links take */
+
+/* ---- Arenas -------------------------------------------------------------- */
+
+static uint32_t
+arenas_wanted(const struct shm_self *self)
+{
+	uint64_t most = self->param[SHM_PARAM_arena_max];
+
+	return most == 0 || most > self->seg->max_arenas ? self->seg->max_arenas
+							 : (uint32_t)most;
+}
+
+static uint32_t
+arenas_now(const struct shm_self *self)
+{
+	uint32_t n = shm_get(&self->seg->super->n_arenas);
+
+	return n < self->seg->max_arenas ? n : self->seg->max_arenas;
+}
+
+static bool
+arena_try(struct shm_self *self, uint32_t index)
+{
+	struct shm_arena *arena = &self->seg->arenas[index];
+
+	if (shm_load(&arena->state) != SHM_ARENA_ACTIVE ||
+	    !shm_arena_trylock(arena, self))
+		return false;
+	if (shm_load(&arena->remote) != 0 &&
+	    shm_remote_drain_locked(self, arena) != 0) {
+		shm_arena_quarantine(arena);
+		shm_arena_unlock(arena);
+		return false;
+	}
+	return true;
+}
+
+/* Make one more arena, if there may be one; its number goes into *RET. */
+static bool
+arena_make(struct shm_self *self, uint32_t *ret)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t n = arenas_now(self);
+	enum shm_failure failure = self->failure;
+
+	if (n >= arenas_wanted(self) ||
+	    shm_commit(self, shm_offset_of(seg, &seg->arenas[n]),
+		sizeof(struct shm_arena)) != 0) {
+		self->failure = failure;
+		return false;
+	}
+	shm_put(&seg->arenas[n].state, SHM_ARENA_ACTIVE);
+	*ret = n;
+	(void)shm_cas(&seg->super->n_arenas, &n, n + 1);
+	return true;
+}
+
+/*
+ * Lock an arena to allocate from: the thread's own, else any other, else a new
+ * one, else wait for its own.  NULL if all stay locked.
+ */
+static struct shm_arena *
+arena_lock(struct shm_self *self)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		uint32_t n = arenas_now(self), most = arenas_wanted(self), i;
+
+		n = n < most ? n : most;
+		if (self->arena >= n)
+			self->arena %= n;
+		for (i = 0; i < n; i++) {
+			uint32_t index = (self->arena + i) % n;
+
+			if (!arena_try(self, index))
+				continue;
+			if (i)
+				shm_add(&self->client->moves, 1);
+			self->arena = index;
+			return &self->seg->arenas[index];
+		}
+		if (arena_make(self, &i)) {
+			self->arena = i;
+			continue;
+		}
+		shm_arena_wait(&self->seg->arenas[self->arena], self);
+	}
+	self->failure = SHM_FAIL_SYSTEM;
+	return NULL;
+}
+
+/* Lock just ARENA; gives up after a while. */
+static bool
+arena_insist(struct shm_self *self, struct shm_arena *arena)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		if (shm_load(&arena->state) != SHM_ARENA_ACTIVE)
+			return false;
+		if (shm_arena_trylock(arena, self))
+			return true;
+		shm_arena_wait(arena, self);
+	}
+	return false;
+}
+
+static void
+arena_release(struct shm_arena *arena, int error)
+{
+	if (error == SHM_ECORRUPT)
+		shm_arena_quarantine(arena);
+	shm_arena_unlock(arena);
+}
+
+/* ---- Chunks -------------------------------------------------------------- */
+
+/* Commit WANT bytes from OFF, or if that is too much now, NEED. */
+static int
+commit_some(struct shm_self *self, uint64_t off, uint64_t want, uint64_t need)
+{
+	int error = shm_commit(self, off, want > need ? want : need);
+
+	return error && want > need ? shm_commit(self, off, need) : error;
+}
+
+/* Commit the beginning of the chunk at C, ours because it lacked pages, and
+ * carve it. */
+static int
+holes_fill(struct shm_self *self, struct shm_arena *arena, uint64_t c,
+    uint32_t size, uint32_t n, uint64_t ret[])
+{
+	uint64_t all = shm_size(shm_chunk(self->seg, c)) + SHM_CHUNK_OVER;
+	uint64_t need = size + HEAD_ROOM, want = self->param[SHM_PARAM_top_pad];
+	uint64_t off = c + SHM_CHUNK_HEAD;
+	int error, got;
+
+	need = need < all ? need : all;
+	want = want < all ? want : all;
+	error = commit_some(self, c, want, need);
+	if (!arena_insist(self, arena)) {
+		(void)shm_remote_push(self, arena, 1, &off);
+		return error ? error : SHM_ERETRY;
+	}
+	got = error ? shm_arena_put_locked(self, arena, c)
+		    : shm_arena_carve_locked(self, arena, c, size, n, ret);
+	arena_release(arena, got);
+	return error ? error : got;
+}
+
+/* Take from ARENA, whose lock is held and released here.  How many; 0: nothing
+ * fits; or an error. */
+static int
+arena_serve(struct shm_self *self, struct shm_arena *arena, uint32_t size,
+    uint32_t n, uint64_t ret[])
+{
+	uint64_t holes;
+	int got = shm_arena_take_locked(self, arena, size, n, ret, &holes);
+
+	arena_release(arena, got);
+	if (got == 0 && holes)
+		got = holes_fill(self, arena, holes, size, n, ret);
+	return got;
+}
+
+/* Add a region to an arena, with enough committed for a chunk of SIZE bytes. */
+static int
+region_add(struct shm_self *self, uint32_t size)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t need = (uint64_t)size + HEAD_ROOM;
+	struct shm_arena *arena;
+	uint32_t region;
+	int error = shm_region_claim(self, 1, false, &region);
+
+	if (error)
+		return error;
+	if (need > SHM_REGION)
+		need = SHM_REGION;
+	error = commit_some(self, shm_region_off(seg, region),
+	    self->param[SHM_PARAM_top_pad], need);
+	arena = error ? NULL : arena_lock(self);
+	if (!arena) {
+		shm_region_return(seg, region, 1);
+		return SHM_ENOMEM;
+	}
+	shm_arena_add_region_locked(self, arena, region);
+	shm_arena_unlock(arena);
+	return 0;
+}
+
+/* The limit is reached: look into every other arena, as it is. */
+static uint32_t
+others_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
+{
+	uint32_t arenas = arenas_now(self);
+
+	for (uint32_t i = 0; i < arenas; i++) {
+		struct shm_arena *arena = &self->seg->arenas[i];
+		uint64_t holes;
+		int got;
+
+		if (!arena_try(self, i))
+			continue;
+		got = shm_arena_take_locked(self, arena, size, n, ret, &holes);
+		if (got == 0 && holes)
+			got = shm_arena_put_locked(self, arena, holes);
+		arena_release(arena, got);
+		if (got > 0)
+			return (uint32_t)got;
+	}
+	return 0;
+}
+
+/* Full, or is there enough but in pieces too small? */
+static void
+failure_classify(struct shm_self *self, uint64_t size)
+{
+	uint64_t all, largest;
+
+	if (self->failure != SHM_FAIL_FULL)
+		return;
+	shm_heap_free_space(self->seg, &all, &largest);
+	if (all >= size && largest < size)
+		self->failure = SHM_FAIL_FRAGMENTED;
+}
+
+uint32_t
+shm_heap_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
+{
+	self->failure = SHM_FAIL_NONE;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct shm_arena *arena = arena_lock(self);
+		int got;
+
+		if (!arena)
+			return 0;
+		got = arena_serve(self, arena, size, n, ret);
+		if (got > 0)
+			return (uint32_t)got;
+		if (got == SHM_ECORRUPT || got == SHM_ERETRY)
+			continue;
+		if (got == 0 && region_add(self, size) == 0)
+			continue;
+		got = (int)others_take(self, size, n, ret);
+		if (got == 0)
+			failure_classify(self, size);
+		return (uint32_t)got;
+	}
+	self->failure = SHM_FAIL_SYSTEM;
+	return 0;
+}
+
+uint64_t
+shm_heap_take_aligned(struct shm_self *self, uint32_t size, uint32_t align)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t off, at, c;
+	struct shm_arena *arena;
+	bool is_extent;
+	int error = 0;
+
+	if (shm_heap_take(self, size + align + SHM_CHUNK_MIN, 1, &off) == 0)
+		return 0;
+	at = (off + align - 1) & ~(uint64_t)(align - 1);
+	if (at != off && at - off < SHM_CHUNK_MIN)
+		at += align;
+	c = at - SHM_CHUNK_HEAD;
+	arena = shm_arena_of(seg, off, &is_extent);
+	if (!arena || !arena_insist(self, arena)) {
+		shm_heap_put(self, 1, &off);
+		self->failure = SHM_FAIL_SYSTEM;
+		return 0;
+	}
+	if (at != off) {
+		shm_chunk_split_locked(self, off - SHM_CHUNK_HEAD, c);
+		error = shm_arena_put_locked(self, arena, off - SHM_CHUNK_HEAD);
+	}
+	if (error == 0)
+		error = shm_arena_shrink_locked(self, arena, c, size);
+	arena_release(arena, error);
+	return at;
+}
+
+/* ---- Extents ------------------------------------------------------------- */
+
+/* An extent in regions of its own. */
+static uint64_t
+run_add(struct shm_self *self, uint32_t pages)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t n = (pages + SHM_REGION_PAGES - 1) / SHM_REGION_PAGES, first;
+	struct shm_arena *arena;
+	uint64_t off;
+
+	if (shm_region_claim(self, n, true, &first) != 0)
+		return 0;
+	off = shm_region_off(seg, first);
+	if (shm_commit(self, off, (uint64_t)pages * SHM_PAGE) != 0 ||
+	    (arena = arena_lock(self)) == NULL) {
+		shm_region_return(seg, first, n);
+		return 0;
+	}
+	shm_extent_add_run_locked(self, arena, first, n, pages);
+	shm_arena_unlock(arena);
+	return off;
+}
+
+/* Commit what the extent at PAGE lacks, or put it back. */
+static uint64_t
+extent_fill(struct shm_self *self, uint32_t page)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t off = shm_page_off(seg, page), gone = off;
+	uint64_t len = (uint64_t)shm_pages(&seg->pages[page]) * SHM_PAGE;
+
+	if (shm_commit(self, off, len) == 0)
+		return off;
+	/* Its first page must be there if it goes onto a remote list. */
+	if (shm_committed_prefix(seg, off, SHM_PAGE) == SHM_PAGE ||
+	    shm_commit(self, off, SHM_PAGE) == 0)
+		shm_heap_put(self, 1, &gone);
+	return 0;
+}
+
+uint64_t
+shm_heap_take_extent(struct shm_self *self, uint64_t pages)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t page = 0, arenas;
+	uint64_t off;
+
+	self->failure = SHM_FAIL_NONE;
+	if (pages > (uint64_t)seg->n_regions * SHM_REGION_PAGES) {
+		self->failure = SHM_FAIL_TOO_LARGE;
+		return 0;
+	}
+	arenas = arenas_now(self);
+	for (uint32_t i = 0; i <= arenas; i++) {
+		/* Its own first, then every other. */
+		uint32_t index = i == 0 ? self->arena % arenas : i - 1;
+		int got;
+
+		if (!arena_try(self, index))
+			continue;
+		got = shm_extent_take_locked(
+		    self, &seg->arenas[index], (uint32_t)pages, &page);
+		arena_release(&seg->arenas[index], got);
+		if (got != 1)
+			continue;
+		off = extent_fill(self, page);
+		if (off == 0)
+			failure_classify(self, pages * SHM_PAGE);
+		return off;
+	}
+	off = run_add(self, (uint32_t)pages);
+	if (off == 0)
+		failure_classify(self, pages * SHM_PAGE);
+	return off;
+}
+
+/* ---- Putting back -------------------------------------------------------- */
+
+/* Move the objects of ARENA to the end of OFF; how many. */
+static size_t
+group_partition(struct shm_seg *seg, size_t n, uint64_t off[],
+    const struct shm_arena *arena)
+{
+	size_t m = 0;
+
+	for (size_t i = n; i-- > 0;) {
+		uint64_t here = off[i];
+		bool is_extent;
+
+		if (shm_arena_of(seg, here, &is_extent) != arena)
+			continue;
+		m++;
+		off[i] = off[n - m];
+		off[n - m] = here;
+	}
+	return m;
+}
+
+static int
+one_put(struct shm_self *self, struct shm_arena *arena, uint64_t off)
+{
+	struct shm_seg *seg = self->seg;
+	_Atomic uint32_t *tag = shm_tag_at(seg, off);
+	bool is_extent;
+
+	if (!tag ||
+	    shm_load(tag) != (self->cached | shm_tag_check(seg->key, off))) {
+		shm_add(&self->client->misuses, 1);
+		return 0;
+	}
+	(void)shm_arena_of(seg, off, &is_extent);
+	return is_extent
+	    ? shm_extent_put_locked(self, arena, shm_page_of(seg, off))
+	    : shm_arena_put_locked(self, arena, off - SHM_CHUNK_HEAD);
+}
+
+void
+shm_heap_put(struct shm_self *self, size_t n, uint64_t off[])
+{
+	while (n > 0) {
+		bool is_extent;
+		struct shm_arena *arena =
+		    shm_arena_of(self->seg, off[n - 1], &is_extent);
+		size_t m;
+		int error = 0;
+
+		if (!arena) {
+			shm_add(&self->client->misuses, 1);
+			n--;
+			continue;
+		}
+		m = group_partition(self->seg, n, off, arena);
+		n -= m;
+		if (!shm_arena_trylock(arena, self)) {
+			size_t pushed =
+			    shm_remote_push(self, arena, m, off + n);
+
+			shm_add(&self->client->misuses, m - pushed);
+			continue;
+		}
+		for (size_t i = 0; i < m && error == 0; i++)
+			error = one_put(self, arena, off[n + i]);
+		if (error == 0)
+			error = shm_remote_drain_locked(self, arena);
+		arena_release(arena, error);
+	}
+}
+
+/* ---- Sizes --------------------------------------------------------------- */
+
+uint64_t
+shm_heap_size(struct shm_seg *seg, uint64_t off)
+{
+	bool is_extent;
+
+	if (!shm_tag_at(seg, off))
+		return 0;
+	(void)shm_arena_of(seg, off, &is_extent);
+	return is_extent
+	    ? (uint64_t)shm_pages(&seg->pages[shm_page_of(seg, off)]) * SHM_PAGE
+	    : shm_size(shm_chunk(seg, off - SHM_CHUNK_HEAD));
+}
+
+uint64_t
+shm_heap_usable(struct shm_seg *seg, uint64_t off)
+{
+	uint64_t size = shm_heap_size(seg, off);
+	bool is_extent;
+
+	if (size == 0)
+		return 0;
+	(void)shm_arena_of(seg, off, &is_extent);
+	return is_extent ? size : size - SHM_CHUNK_OVER;
+}
+
+static bool
+chunk_resize(
+    struct shm_self *self, struct shm_arena *arena, uint64_t off, uint64_t size)
+{
+	uint64_t c = off - SHM_CHUNK_HEAD;
+	uint32_t have = shm_size(shm_chunk(self->seg, c)), need;
+	int done;
+
+	if (size > SHM_CHUNK_MAX - SHM_CHUNK_OVER)
+		return false;
+	need = shm_chunk_size(size);
+	if (have >= need && have - need < SHM_CHUNK_MIN)
+		return true;
+	if (!shm_arena_trylock(arena, self))
+		return have >= need;
+	done = have >= need ? shm_arena_shrink_locked(self, arena, c, need)
+			    : shm_arena_grow_locked(self, arena, c, need);
+	arena_release(arena, done);
+	return have >= need || done == 1;
+}
+
+static bool
+extent_resize(
+    struct shm_self *self, struct shm_arena *arena, uint64_t off, uint64_t size)
+{
+	uint32_t page = shm_page_of(self->seg, off);
+	uint64_t have = shm_pages(&self->seg->pages[page]);
+	uint64_t need = size ? shm_pages_for(size) : 1;
+	int done;
+
+	if (have == need)
+		return true;
+	if (need > UINT32_MAX || !shm_arena_trylock(arena, self))
+		return have > need;
+	done = have > need
+	    ? shm_extent_shrink_locked(self, arena, page, (uint32_t)need)
+	    : shm_extent_grow_locked(self, arena, page, (uint32_t)need);
+	arena_release(arena, done);
+	if (have > need || done != 1)
+		return have > need;
+	if (shm_commit(self, off, need * SHM_PAGE) == 0)
+		return true;
+	if (arena_insist(self, arena)) {
+		done =
+		    shm_extent_shrink_locked(self, arena, page, (uint32_t)have);
+		arena_release(arena, done);
+	}
+	return false;
+}
+
+bool
+shm_heap_resize(struct shm_self *self, uint64_t off, uint64_t size)
+{
+	bool is_extent;
+	struct shm_arena *arena = shm_arena_of(self->seg, off, &is_extent);
+
+	if (!arena)
+		return false;
+	return is_extent ? extent_resize(self, arena, off, size)
+			 : chunk_resize(self, arena, off, size);
+}
+
+uint64_t
+shm_heap_threshold(const struct shm_self *self)
+{
+	const struct shm_seg *seg = self->seg;
+	uint64_t threshold = self->param[SHM_PARAM_mmap_threshold];
+	uint64_t dynamic;
+
+	if (!shm_load(&seg->tunables->is_dynamic))
+		return threshold;
+	dynamic = shm_load(&seg->super->mmap_dynamic);
+	if (dynamic > shm_params[SHM_PARAM_mmap_threshold].max)
+		dynamic = shm_params[SHM_PARAM_mmap_threshold].max;
+	return dynamic > threshold ? dynamic : threshold;
+}
+
+void
+shm_heap_free_space(
+    struct shm_seg *seg, uint64_t *ret_free, uint64_t *ret_largest)
+{
+	uint32_t n = shm_get(&seg->super->n_arenas);
+	uint64_t all = 0, largest = 0;
+
+	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
+		struct shm_arena *arena = &seg->arenas[i];
+
+		all += shm_load(&arena->binned_bytes) +
+		    shm_load(&arena->fast_bytes);
+		for (uint32_t w = SHM_BIN_WORDS; w-- > 0;) {
+			uint64_t map = shm_load(&arena->binmap[w]), size;
+
+			if (map == 0)
+				continue;
+			size = shm_bin_size(w * 64 + shm_log2(map));
+			largest = size > largest ? size : largest;
+			break;
+		}
+	}
+	*ret_free = all;
+	*ret_largest = largest;
+}

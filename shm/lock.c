@@ -1,0 +1,110 @@
+/*
+ * See shm/lock.h.
+ */
+#define _GNU_SOURCE
+#include "shm/lock.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef SHM_DEBUG
+/* The arena that this thread holds; the order of ranks allows one. */
+static _Thread_local const struct shm_arena *lock_held;
+
+static void
+rank_acquire(const struct shm_arena *arena)
+{
+	assert(lock_held == NULL);
+	lock_held = arena;
+}
+
+static void
+rank_release(const struct shm_arena *arena)
+{
+	assert(lock_held == arena);
+	lock_held = NULL;
+}
+#else
+#define rank_acquire(arena) ((void)(arena))
+#define rank_release(arena) ((void)(arena))
+#endif
+
+bool
+shm_arena_trylock(struct shm_arena *arena, struct shm_self *self)
+{
+	uint32_t word = shm_load(&arena->lock);
+
+	if (word != 0 || !shm_cas(&arena->lock, &word, self->lock_word)) {
+		shm_add(&arena->busy, 1);
+		return false;
+	}
+	rank_acquire(arena);
+	shm_bump(&arena->locked, 1);
+	shm_store(&arena->since_ms, shm_load(&self->seg->super->clock_ms));
+	return true;
+}
+
+void
+shm_arena_unlock(struct shm_arena *arena)
+{
+	uint32_t word;
+
+	rank_release(arena);
+	word = atomic_exchange_explicit(&arena->lock, 0, memory_order_release);
+	if (SHM_UNLIKELY(word & SHM_LOCK_WAITERS))
+		(void)syscall(SYS_futex, &arena->lock, FUTEX_WAKE, INT32_MAX,
+		    NULL, NULL, 0);
+}
+
+bool
+shm_arena_steal(struct shm_arena *arena, struct shm_self *self, uint32_t word)
+{
+	if (!shm_cas(&arena->lock, &word,
+		self->lock_word | (word & SHM_LOCK_WAITERS)))
+		return false;
+	rank_acquire(arena);
+	return true;
+}
+
+/* Is the client whose thread holds WORD known to be dead? */
+static bool
+holder_is_dead(const struct shm_seg *seg, uint32_t word)
+{
+	uint32_t thread = shm_lock_thread(word), slot;
+
+	if (thread >= SHM_THREADS)
+		return false;
+	slot = (uint32_t)(shm_get(&seg->threads[thread].owner) & 0xffff);
+	return slot < SHM_CLIENTS &&
+	    shm_load(&seg->clients[slot].state) == SHM_CLIENT_DEAD;
+}
+
+void
+shm_arena_wait(struct shm_arena *arena, struct shm_self *self)
+{
+	uint64_t ms = self->param[SHM_PARAM_lock_wait_ms];
+	struct timespec timeout = { (time_t)(ms / 1000),
+		(long)(ms % 1000) * 1000000 };
+	uint32_t word = shm_load(&arena->lock);
+
+	if (word == 0)
+		return;
+	if (!(word & SHM_LOCK_WAITERS) &&
+	    !shm_cas(&arena->lock, &word, word | SHM_LOCK_WAITERS))
+		return;
+	word |= SHM_LOCK_WAITERS;
+	if (holder_is_dead(self->seg, word)) {
+		/* Nobody will wake us: it is the daemon's to repair. */
+		(void)sched_yield();
+		return;
+	}
+	shm_add(&arena->slept, 1);
+	shm_add(&self->client->sleeps, 1);
+	(void)syscall(
+	    SYS_futex, &arena->lock, FUTEX_WAIT, word, &timeout, NULL, 0);
+	if (shm_load(&arena->lock) == word && holder_is_dead(self->seg, word))
+		shm_add(&arena->slept_on_dead, 1);
+}

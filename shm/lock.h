@@ -1,0 +1,56 @@
+/*
+ * The arenas' locks.
+ *
+ * Our own word, not a pthread robust mutex: its list pointers would lie in
+ * memory that clients can write, and the kernel knows its holder by a thread id
+ * that repeats across pid namespaces.  The word names the holder's thread
+ * record; whether the holder is dead is for the daemon to say, never for the
+ * word.
+ *
+ * Lock order.  A thread may acquire a lock only if its rank is greater than the
+ * rank of every lock that it holds.  Arenas share a rank: two of them are never
+ * held together.  There is no lock on the whole segment.  Between lock and
+ * unlock there is no system call, no allocation and no logging.
+ */
+#ifndef SHM_LOCK_H
+#define SHM_LOCK_H
+
+#include "shm/self.h"
+
+enum shm_rank {
+	SHM_RANK_DAEMON = 1, /* daemon-private tables, never in the segment */
+	SHM_RANK_ARENA,      /* one arena: its bins and chunk sizes; leaf */
+};
+
+/*
+ * Take ARENA's lock if nobody holds it.  Never waits: a holder may be stopped
+ * or dead.  On false the caller goes to another arena, or pushes onto ARENA's
+ * remote list.
+ */
+bool shm_arena_trylock(
+    struct shm_arena *arena, struct shm_self *self) SHM_MUSTCHECK;
+
+void shm_arena_unlock(struct shm_arena *arena);
+
+/*
+ * The last resort, when every arena is locked: sleep until ARENA's lock is
+ * released, or lock.wait_ms have passed.  Counted; and a sleep on a lock whose
+ * holder was dead all along is counted apart, because it must never happen.
+ */
+void shm_arena_wait(struct shm_arena *arena, struct shm_self *self);
+
+/* The thread record in a lock word. */
+static inline uint32_t
+shm_lock_thread(uint32_t word)
+{
+	return word & 0xffff;
+}
+
+/*
+ * Take over the lock from the dead holder whose word is WORD.  The caller
+ * rebuilds the arena, then unlocks.  False: it isn't WORD's any more.
+ */
+bool shm_arena_steal(struct shm_arena *arena, struct shm_self *self,
+    uint32_t word) SHM_MUSTCHECK;
+
+#endif

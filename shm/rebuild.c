@@ -1,0 +1,191 @@
+/*
+ * Rebuilding an arena's index from the truth: heads, page table, region table.
+ *
+ * Idempotent: a rebuild that is killed is followed by another, which starts
+ * over. The only stores to the truth are merges of neighbours that are both
+ * FREE, and flags, which are an index that happens to share the size's word.
+ */
+#include "shm/arena.h"
+#include "shm/commit.h"
+#include "shm/head.h"
+
+void
+shm_arena_quarantine(struct shm_arena *arena)
+{
+	shm_store(&arena->state, SHM_ARENA_SICK);
+}
+
+static void
+index_clear(struct shm_arena *arena)
+{
+	for (uint32_t i = 0; i < SHM_BIN_WORDS; i++)
+		shm_store(&arena->binmap[i], 0);
+	for (uint32_t i = 0; i < SHM_EXTENT_WORDS; i++)
+		shm_store(&arena->extent_map[i], 0);
+	for (uint32_t i = 0; i < SHM_FASTBINS; i++)
+		shm_store(&arena->fast[i], 0);
+	for (uint32_t i = 0; i < SHM_BINS; i++)
+		shm_store(&arena->bin[i], 0);
+	for (uint32_t i = 0; i < SHM_EXTENT_BINS; i++)
+		shm_store(&arena->extent_bin[i], 0);
+	shm_store(&arena->top, 0);
+	shm_store(&arena->top_bytes, 0);
+	shm_store(&arena->n_regions, 0);
+	shm_store(&arena->n_extent_regions, 0);
+	shm_store(&arena->binned_bytes, 0);
+	shm_store(&arena->binned_chunks, 0);
+	shm_store(&arena->fast_bytes, 0);
+	shm_store(&arena->fast_chunks, 0);
+	shm_store(&arena->extent_free_pages, 0);
+	shm_store(&arena->extent_free_n, 0);
+}
+
+/* ---- Chunks -------------------------------------------------------------- */
+
+static void
+fast_relink(
+    struct shm_seg *seg, struct shm_arena *arena, uint64_t c, uint64_t len)
+{
+	uint64_t i = (len - SHM_CHUNK_MIN) / SHM_GRANULE;
+
+	shm_store(&shm_chunk(seg, c)->next, shm_load(&arena->fast[i]));
+	shm_store(&arena->fast[i], c);
+	shm_bump(&arena->fast_bytes, len);
+	shm_bump(&arena->fast_chunks, 1);
+}
+
+/* Link the free run of LEN bytes at C, all of whose heads said FREE. */
+static void
+run_link(struct shm_self *self, struct shm_arena *arena, uint64_t c,
+    uint64_t len, uint32_t flags)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t word = (uint32_t)len | SHM_PREV_INUSE | (flags & SHM_TOP);
+
+	if (shm_committed_prefix(seg, c, len + SHM_CHUNK_OVER) <
+	    len + SHM_CHUNK_OVER)
+		word |= SHM_HOLES;
+	shm_put(&shm_chunk(seg, c)->head.size, word);
+	shm_bin_link_locked(self, arena, c);
+}
+
+/* An in-use chunk: its neighbour below counts as in use until it is linked. */
+static void
+flags_reset(struct shm_seg *seg, uint64_t c, const struct shm_head_copy *head)
+{
+	shm_store(&shm_chunk(seg, c)->head.size,
+	    (uint32_t)head->len | SHM_PREV_INUSE |
+		(head->flags & (SHM_TOP | SHM_HOLES)));
+}
+
+static int
+chunks_rebuild(struct shm_self *self, struct shm_arena *arena, uint32_t region)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t c = shm_region_off(seg, region), end = c + SHM_CHUNK_MAX;
+	uint64_t run = 0, run_len = 0;
+	uint32_t run_flags = 0;
+	struct shm_head_copy head;
+
+	for (; c < end; c += head.len) {
+		if (shm_chunk_read(seg, c, end, &head) != 0)
+			return SHM_ECORRUPT;
+		if (head.state == SHM_FREE) {
+			run_flags = run ? run_flags | head.flags : head.flags;
+			run = run ? run : c;
+			run_len += head.len;
+			continue;
+		}
+		flags_reset(seg, c, &head);
+		if (run)
+			run_link(self, arena, run, run_len, run_flags);
+		run = run_len = 0;
+		if (head.state == SHM_FAST &&
+		    head.len < SHM_CHUNK_MIN + SHM_FASTBINS * SHM_GRANULE)
+			fast_relink(seg, arena, c, head.len);
+		else if (head.state == SHM_FAST)
+			return SHM_ECORRUPT;
+	}
+	if (run)
+		run_link(self, arena, run, run_len, run_flags);
+	shm_bump(&arena->n_regions, 1);
+	return 0;
+}
+
+/* ---- Extents ------------------------------------------------------------- */
+
+static void
+extent_run_link(
+    struct shm_self *self, struct shm_arena *arena, uint32_t page, uint32_t n)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t word = n << 4 | SHM_PREV_INUSE;
+
+	if (shm_committed_pages(
+		seg, shm_page_off(seg, page), (uint64_t)n * SHM_PAGE) < n)
+		word |= SHM_HOLES;
+	shm_put(&seg->pages[page].head.size, word);
+	shm_extent_link_locked(self, arena, page);
+}
+
+static int
+extents_rebuild(
+    struct shm_self *self, struct shm_arena *arena, uint32_t first, uint32_t n)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t page = first * SHM_REGION_PAGES;
+	uint32_t end = page + n * SHM_REGION_PAGES, run = 0, len = 0;
+	bool in_run = false;
+	struct shm_head_copy head;
+
+	for (; page < end; page += (uint32_t)(head.len / SHM_PAGE)) {
+		if (shm_extent_read(seg, page, end, &head) != 0)
+			return SHM_ECORRUPT;
+		if (head.state == SHM_FREE) {
+			run = in_run ? run : page;
+			len += (uint32_t)(head.len / SHM_PAGE);
+			in_run = true;
+			continue;
+		}
+		shm_store(&seg->pages[page].head.size,
+		    (uint32_t)(head.len / SHM_PAGE) << 4 | SHM_PREV_INUSE |
+			(head.flags & SHM_HOLES));
+		if (in_run)
+			extent_run_link(self, arena, run, len);
+		in_run = false;
+		len = 0;
+	}
+	if (in_run)
+		extent_run_link(self, arena, run, len);
+	shm_bump(&arena->n_extent_regions, n);
+	return 0;
+}
+
+int
+shm_arena_rebuild_locked(struct shm_self *self, struct shm_arena *arena)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t index = shm_arena_index(seg, arena), n = 1;
+	uint64_t cut;
+	int error = shm_remote_cut_locked(self, arena, true, &cut);
+
+	index_clear(arena);
+	for (uint32_t i = 0; error == 0 && i < shm_regions_used(seg); i += n) {
+		uint64_t entry = shm_get(&seg->regions[i]);
+		uint32_t first;
+
+		n = 1;
+		if (shm_entry_arena(entry) != index)
+			continue;
+		if (shm_entry_kind(entry) == SHM_REGION_CHUNKS)
+			error = chunks_rebuild(self, arena, i);
+		else if (shm_entry_kind(entry) == SHM_REGION_EXTENTS &&
+		    shm_region_run(seg, i, &first, &n))
+			error = extents_rebuild(self, arena, i, n);
+	}
+	if (error)
+		shm_arena_quarantine(arena);
+	else
+		shm_store(&arena->state, SHM_ARENA_ACTIVE);
+	return error;
+}

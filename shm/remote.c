@@ -1,0 +1,173 @@
+/*
+ * Remote lists: what is freed while its arena is locked goes onto a list that
+ * the lock's next holder drains (mimalloc's idea, for an arena).  The order of
+ * steps is that of tests/model/remote.pml.
+ */
+#include "shm/arena.h"
+
+struct shm_arena *
+shm_arena_of(struct shm_seg *seg, uint64_t off, bool *ret_is_extent)
+{
+	uint64_t entry;
+	enum shm_region_kind kind;
+
+	if (off < seg->heap || off >= seg->len)
+		return NULL;
+	entry = shm_region_get(seg, shm_region_of(seg, off));
+	kind = shm_entry_kind(entry);
+	if ((kind != SHM_REGION_CHUNKS && kind != SHM_REGION_EXTENTS &&
+		kind != SHM_REGION_MORE) ||
+	    shm_entry_arena(entry) >= seg->max_arenas ||
+	    shm_entry_arena(entry) >= shm_get(&seg->super->n_arenas))
+		return NULL;
+	*ret_is_extent = kind != SHM_REGION_CHUNKS;
+	return &seg->arenas[shm_entry_arena(entry)];
+}
+
+_Atomic uint32_t *
+shm_tag_at(struct shm_seg *seg, uint64_t off)
+{
+	bool is_extent;
+
+	if (off % SHM_GRANULE || off < seg->heap + SHM_CHUNK_HEAD ||
+	    !shm_arena_of(seg, off, &is_extent))
+		return NULL;
+	if (!is_extent) {
+		uint64_t in = (off - seg->heap) % SHM_REGION;
+
+		if (in == 0 || in > SHM_CHUNK_MAX - SHM_CHUNK_HEAD)
+			return NULL;
+		return &shm_chunk(seg, off - SHM_CHUNK_HEAD)->head.tag;
+	}
+	if (off % SHM_PAGE)
+		return NULL;
+	return &seg->pages[shm_page_of(seg, off)].head.tag;
+}
+
+/* The link of an object on a remote list: its payload's first word. */
+static _Atomic uint64_t *
+link_of(const struct shm_seg *seg, uint64_t off)
+{
+	return (_Atomic uint64_t *)(void *)(seg->base + off);
+}
+
+/* Tag OFF as on a remote list; false if it isn't SELF's CACHED any more, as
+ * when two threads have freed it at the same time. */
+static bool
+remote_claim(struct shm_self *self, uint64_t off)
+{
+	uint32_t check = shm_tag_check(self->seg->key, off);
+	uint32_t tag = self->cached | check;
+	_Atomic uint32_t *place = shm_tag_at(self->seg, off);
+
+	return place &&
+	    shm_cas(place, &tag,
+		shm_tag_base(self->slot, self->generation, SHM_REMOTE) | check);
+}
+
+size_t
+shm_remote_push(struct shm_self *self, struct shm_arena *arena, size_t n,
+    const uint64_t off[])
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t head = shm_load(&arena->remote), first = 0, last = 0;
+	size_t pushed = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!remote_claim(self, off[i]))
+			continue;
+		shm_store(link_of(seg, off[i]), first);
+		if (!last)
+			last = off[i];
+		first = off[i];
+		pushed++;
+	}
+	if (pushed == 0)
+		return 0;
+	do
+		shm_store(link_of(seg, last), head);
+	while (!shm_cas(&arena->remote, &head, first));
+	shm_add(&arena->remote_pushed, pushed);
+	shm_add(&self->client->remote_pushed, pushed);
+	return pushed;
+}
+
+/*
+ * Mark all objects from HEAD up to STOP as FREE.  With IS_REPAIR some may be so
+ * already.  At most *LEFT steps, so that a cycle ends.
+ */
+static int
+list_mark(struct shm_self *self, struct shm_arena *arena, uint64_t head,
+    uint64_t stop, bool is_repair, uint64_t *left)
+{
+	struct shm_seg *seg = self->seg;
+
+	for (uint64_t off = head; off != stop;
+	     off = shm_load(link_of(seg, off))) {
+		_Atomic uint32_t *tag = shm_tag_at(seg, off);
+		bool is_extent;
+		uint32_t value;
+
+		if (!tag || shm_arena_of(seg, off, &is_extent) != arena ||
+		    (*left)-- == 0)
+			return SHM_ECORRUPT;
+		value = shm_load(tag);
+		if (!shm_tag_is_valid(seg, off, value) ||
+		    (shm_tag_state(value) != SHM_REMOTE &&
+			!(is_repair && shm_tag_state(value) == SHM_FREE)))
+			return SHM_ECORRUPT;
+		shm_put(tag, shm_tag_base(0, 0, SHM_FREE) | (value & 255));
+	}
+	return 0;
+}
+
+/* Mark the whole list FREE and cut it off; its first object goes into
+ * *RET_HEAD, 0 if it was empty. */
+int
+shm_remote_cut_locked(struct shm_self *self, struct shm_arena *arena,
+    bool is_repair, uint64_t *ret_head)
+{
+	uint64_t head = shm_get(&arena->remote), seen = 0;
+	uint64_t left = self->seg->len / SHM_CHUNK_MIN;
+
+	while (head != seen) {
+		int error =
+		    list_mark(self, arena, head, seen, is_repair, &left);
+
+		if (error)
+			return error;
+		seen = head;
+		if (shm_cas(&arena->remote, &head, 0))
+			break;
+	}
+	*ret_head = seen;
+	return 0;
+}
+
+int
+shm_remote_drain_locked(struct shm_self *self, struct shm_arena *arena)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t off, next, n = 0;
+	int error;
+
+	if (shm_load(&arena->remote) == 0)
+		return 0;
+	error = shm_remote_cut_locked(self, arena, false, &off);
+	for (; error == 0 && off; off = next, n++) {
+		bool is_extent;
+
+		next = shm_load(link_of(seg, off));
+		if (shm_arena_of(seg, off, &is_extent) != arena)
+			return SHM_ECORRUPT;
+		if (is_extent)
+			error = shm_extent_coalesce_locked(
+			    self, arena, shm_page_of(seg, off), NULL);
+		else
+			error = shm_arena_coalesce_locked(
+			    self, arena, off - SHM_CHUNK_HEAD, NULL);
+	}
+	shm_bump(&arena->counters.drained, n);
+	shm_bump(&arena->counters.frees, n);
+	return error;
+}
