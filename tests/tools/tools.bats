@@ -189,3 +189,13 @@ compile_with_fork_runner()
 	[ "$(grep -c '^ok' <<<"$output")" -eq 6 ]
 	[[ $output == *'skips # SKIP no reason'* ]]
 }
+
+@test "configure: all that is missing is named, in one line" {
+	[ -x "$tools/../../configure" ] || "$tools/../../bootstrap"
+	PKG_CONFIG_LIBDIR=/nonexistent run -1 "$tools/../../configure" -q
+	line=$(grep '^configure: error: missing packages' <<<"$output")
+	for package in libevent-dev libprotobuf-c-dev libsmartcols-dev \
+	    libjansson-dev libinih-dev libcriterion-dev; do
+		[[ $line == *" $package"* ]]
+	done
+}
