@@ -1,0 +1,104 @@
+/* The table of commands, and how a word finds its row: see command.h. */
+#include "client/ctl/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "client/ctl/suggest.h"
+#include "client/ctl/text.h"
+
+const struct command command_table[COMMANDS] = {
+	[COMMAND_STATUS] = { "status", NULL, "", 0, 0, status_run,
+	    "one line: is it up, how did it start, how full is it" },
+	[COMMAND_STATS] = { "stats", NULL, "", 0, 0, stats_run,
+	    "what fills the segment, how fragmented it is, what failed" },
+	[COMMAND_CLIENTS] = { "clients", NULL, "[PID]", 0, 1, clients_run,
+	    "who holds what, alive or reclaimed" },
+	[COMMAND_MAP] = { "map", NULL, "", 0, 0, map_run,
+	    "every byte of the segment by what it is used for" },
+	[COMMAND_TUNE_LIST] = { "tune", "list", "", 0, 0, tune_list_run,
+	    "the parameters, their values and sources" },
+	[COMMAND_TUNE_GET] = { "tune", "get", "NAME", 1, 1, tune_get_run,
+	    "one parameter's value" },
+	[COMMAND_TUNE_SET] = { "tune", "set", "NAME=VALUE...", 1,
+	    ASSIGNMENTS_MAX, tune_set_run,
+	    "change parameters, all or none, while it runs" },
+	[COMMAND_TUNE_RESET] = { "tune", "reset", "NAME", 0, 1, tune_reset_run,
+	    "give a parameter its value from the start" },
+	[COMMAND_TRIM] = { "trim", NULL, "", 0, 0, trim_run,
+	    "give free pages back to the system now" },
+	[COMMAND_CHECK] = { "check", NULL, "", 0, 0, check_run,
+	    "walk everything and prove that it is in order" },
+	[COMMAND_SEGMENT_LIST] = { "segment", "list", "", 0, 0,
+	    segment_list_run, "the daemon's segments" },
+	[COMMAND_SEGMENT_CREATE] = { "segment", "create", "NAME", 1, 1,
+	    segment_create_run, "make a segment" },
+	[COMMAND_SEGMENT_DESTROY] = { "segment", "destroy", "NAME", 1, 1,
+	    segment_destroy_run, "end a segment" },
+	[COMMAND_ROOTS] = { "roots", NULL, "", 0, 0, roots_run,
+	    "the named slots that the segment's structures hang from" },
+	[COMMAND_VERSION] = { "version", NULL, "", 0, 0, version_run,
+	    "the versions of this program and of the daemon" },
+	[COMMAND_HELP] = { "help", NULL, "[COMMAND]", 0, 2, help_run,
+	    "what a command does and which options it takes" },
+};
+
+static const struct command *
+command_first(const char *name)
+{
+	for (int i = 0; i < COMMANDS; i++)
+		if (strcmp(command_table[i].name, name) == 0)
+			return &command_table[i];
+	return NULL;
+}
+
+static const struct command *
+name_unknown(const char *name)
+{
+	struct suggest suggest;
+	char text[SUGGEST_LEN + 32];
+
+	suggest_init(&suggest, name);
+	for (int i = 0; i < COMMANDS; i++)
+		suggest_offer(&suggest, command_table[i].name);
+	text_error("there is no command '%s'%s", name,
+	    suggest_text(&suggest, text, sizeof(text)));
+	return NULL;
+}
+
+static const struct command *
+verb_unknown(const char *name, const char *verb)
+{
+	struct suggest suggest;
+	char text[SUGGEST_LEN + 32], typed[SUGGEST_LEN], words[SUGGEST_LEN];
+
+	snprintf(typed, sizeof(typed), "%s %s", name, verb);
+	suggest_init(&suggest, typed);
+	for (int i = 0; i < COMMANDS; i++)
+		if (strcmp(command_table[i].name, name) == 0) {
+			snprintf(words, sizeof(words), "%s %s", name,
+			    command_table[i].verb);
+			suggest_offer(&suggest, words);
+		}
+	text_error("there is no command '%s'%s", typed,
+	    suggest_text(&suggest, text, sizeof(text)));
+	return NULL;
+}
+
+const struct command *
+command_find(int argc, char **argv, int *ret_used)
+{
+	const struct command *first = command_first(argv[0]);
+
+	*ret_used = 1;
+	if (first == NULL)
+		return name_unknown(argv[0]);
+	if (first->verb == NULL || argc < 2 || argv[1][0] == '-')
+		return first;
+	*ret_used = 2;
+	for (int i = 0; i < COMMANDS; i++)
+		if (strcmp(command_table[i].name, argv[0]) == 0 &&
+		    strcmp(command_table[i].verb, argv[1]) == 0)
+			return &command_table[i];
+	return verb_unknown(argv[0], argv[1]);
+}

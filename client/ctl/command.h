@@ -1,0 +1,72 @@
+/*
+ * The commands: one table that parsing, help and suggestions read.
+ */
+#ifndef CTL_COMMAND_H
+#define CTL_COMMAND_H
+
+#include "client/ctl/ctl.h"
+
+enum command_id {
+	COMMAND_STATUS,
+	COMMAND_STATS,
+	COMMAND_CLIENTS,
+	COMMAND_MAP,
+	COMMAND_TUNE_LIST,
+	COMMAND_TUNE_GET,
+	COMMAND_TUNE_SET,
+	COMMAND_TUNE_RESET,
+	COMMAND_TRIM,
+	COMMAND_CHECK,
+	COMMAND_SEGMENT_LIST,
+	COMMAND_SEGMENT_CREATE,
+	COMMAND_SEGMENT_DESTROY,
+	COMMAND_ROOTS,
+	COMMAND_VERSION,
+	COMMAND_HELP,
+	COMMANDS,
+};
+
+/* As many as `tune set` takes. */
+#define ASSIGNMENTS_MAX 100
+
+struct command {
+	const char *name;
+	const char *verb; /* the second word, or NULL */
+	const char *args; /* the words that follow, "" none */
+	int min_args, max_args;
+	int (*run)(struct ctl *ctl, int argc, char **argv);
+	const char *summary;
+};
+
+/* By enum command_id; the first of several verbs is what NAME alone does. */
+extern const struct command command_table[COMMANDS];
+
+/*
+ * The command that the words ARGV name, and in *RET_USED how many of them (1
+ * or 2).  NULL after saying on stderr that there is none, and which was meant.
+ */
+const struct command *command_find(int argc, char **argv, int *ret_used);
+
+int status_run(struct ctl *ctl, int argc, char **argv);
+int stats_run(struct ctl *ctl, int argc, char **argv);
+int clients_run(struct ctl *ctl, int argc, char **argv);
+int map_run(struct ctl *ctl, int argc, char **argv);
+int tune_list_run(struct ctl *ctl, int argc, char **argv);
+int tune_get_run(struct ctl *ctl, int argc, char **argv);
+int tune_set_run(struct ctl *ctl, int argc, char **argv);
+int tune_reset_run(struct ctl *ctl, int argc, char **argv);
+int trim_run(struct ctl *ctl, int argc, char **argv);
+int check_run(struct ctl *ctl, int argc, char **argv);
+int segment_list_run(struct ctl *ctl, int argc, char **argv);
+int segment_create_run(struct ctl *ctl, int argc, char **argv);
+int segment_destroy_run(struct ctl *ctl, int argc, char **argv);
+int roots_run(struct ctl *ctl, int argc, char **argv);
+int version_run(struct ctl *ctl, int argc, char **argv);
+int help_run(struct ctl *ctl, int argc, char **argv);
+
+/* Print what there is, and what NAME (with VERB, or NULL: all its verbs) does.
+ */
+void help_all(void);
+void help_command(const char *name, const char *verb);
+
+#endif

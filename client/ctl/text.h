@@ -1,0 +1,30 @@
+/* Words for people: messages on stderr, and strings that others chose. */
+#ifndef CTL_TEXT_H
+#define CTL_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* "shmallocctl: ..." on stderr. */
+void text_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* "hint: ..." on stderr. */
+void text_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * STRING (NULL: "") in BUF with everything that a terminal might obey, and
+ * bytes that are no UTF-8, replaced by '?'; BUF.  Clients choose their labels
+ * and commands, so what comes from the daemon goes through here.
+ */
+char *text_safe(char *buf, size_t len, const char *string);
+
+/* True if STRING is UTF-8. */
+bool text_is_utf8(const char *string);
+
+/*
+ * Print TEXT on stdout, wrapped between words to WIDTH columns, each line
+ * after INDENT spaces.
+ */
+void text_wrap(const char *text, unsigned width, unsigned indent);
+
+#endif

@@ -1,0 +1,306 @@
+/* `tune`: the parameters of a segment. */
+#include <stdio.h>
+#include <string.h>
+
+#include "client/ctl/command.h"
+#include "client/ctl/json.h"
+#include "client/ctl/look.h"
+#include "client/ctl/suggest.h"
+#include "client/ctl/table.h"
+#include "client/ctl/text.h"
+
+#define VALUE_LEN 64
+
+/* VALUE with its UNIT, as people write it; plain in a pipe. */
+static char *
+value_text(const struct look *look, char buf[VALUE_LEN], const char *unit,
+    uint64_t value)
+{
+	char number[QUANTITY_LEN];
+
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)value);
+	if (look->is_human && unit != NULL && strcmp(unit, "bytes") == 0)
+		quantity_bytes(number, value);
+	else if (look->is_human && unit != NULL && strcmp(unit, "ms") == 0)
+		quantity_ms(number, value);
+	snprintf(buf, VALUE_LEN, "%s", number);
+	return buf;
+}
+
+/* The value under KEY; of a parameter with words, under WORD_KEY. */
+static char *
+value_of(const struct look *look, char buf[VALUE_LEN],
+    const struct shmalloc_record *record, const char *key, const char *word_key)
+{
+	const char *word = shmalloc_control_string(record, word_key);
+	uint64_t value;
+
+	if (word != NULL && word[0] != '\0')
+		return text_safe(buf, VALUE_LEN, word);
+	if (shmalloc_control_uint(record, key, &value) < 0)
+		return strcpy(buf, "-");
+	return value_text(
+	    look, buf, shmalloc_control_string(record, "unit"), value);
+}
+
+/* As ctl_fail; of an unknown parameter, also which one may be meant. */
+static int
+tune_fail(struct ctl *ctl, int r)
+{
+	const char *subject = shmalloc_control_subject(ctl->control);
+	struct shmalloc_reply *reply;
+	struct suggest suggest;
+	char name[SUGGEST_LEN], text[SUGGEST_LEN + 32];
+
+	if (r != SHMALLOC_EUNKNOWN || subject == NULL)
+		return ctl_fail(ctl, r);
+	snprintf(name, sizeof(name), "%s", subject);
+	suggest_init(&suggest, name);
+	if (shmalloc_control_tune_list(
+		ctl->control, ctl->opt.segment, NULL, 0, &reply) == 0) {
+		const struct shmalloc_record *list =
+		    shmalloc_control_root(reply);
+		size_t n = shmalloc_control_count(list, "parameters");
+
+		for (size_t i = 0; i < n; i++)
+			suggest_offer(&suggest,
+			    shmalloc_control_string(
+				shmalloc_control_item(list, "parameters", i),
+				"name"));
+		shmalloc_control_free(reply);
+	}
+	text_error("there is no parameter '%s'%s", name,
+	    suggest_text(&suggest, text, sizeof(text)));
+	return EXIT_USAGE;
+}
+
+/* ---- list and get ------------------------------------------------------ */
+
+static void
+range_print(const struct look *look, const struct shmalloc_record *parameter)
+{
+	const char *unit = shmalloc_control_string(parameter, "unit");
+	char low[VALUE_LEN], high[VALUE_LEN];
+
+	if (shmalloc_control_string(parameter, "word") != NULL) {
+		printf("one of its words");
+		return;
+	}
+	printf("%s to %s",
+	    value_text(look, low, unit, look_uint(parameter, "min", 0)),
+	    value_text(look, high, unit, look_uint(parameter, "max", 0)));
+	if (unit != NULL && unit[0] != '\0')
+		printf(" (%s)", unit);
+}
+
+static void
+parameter_long(const struct look *look, const struct shmalloc_record *parameter)
+{
+	const char *unit = shmalloc_control_string(parameter, "unit");
+	uint64_t value = look_uint(parameter, "value", 0);
+	uint64_t effective = look_uint(parameter, "effective", value);
+	unsigned width =
+	    look->width == 0 || look->width > 80 ? 80 : look->width;
+	char buf[VALUE_LEN], word[64], text[1024];
+
+	printf("%s%s%s = %s", look_color(look, LOOK_BOLD),
+	    look_string(word, sizeof(word), parameter, "name"),
+	    look_color(look, LOOK_RESET),
+	    value_of(look, buf, parameter, "value", "word"));
+	if (effective != value)
+		printf(
+		    " (in effect: %s)", value_text(look, buf, unit, effective));
+	printf("\n    source %s, default %s, range ",
+	    look_string(word, sizeof(word), parameter, "source"),
+	    value_text(look, buf, unit, look_uint(parameter, "default", 0)));
+	range_print(look, parameter);
+	printf(", takes effect at the next %s\n",
+	    strcmp(look_string(word, sizeof(word), parameter, "effect"),
+		"refill") == 0
+		? "refill of each client"
+		: "timer of the daemon");
+	look_string(text, sizeof(text), parameter, "description");
+	text_wrap(text, width, 4);
+}
+
+static void
+parameters_table(const struct ctl *ctl, const struct shmalloc_record *list)
+{
+	struct table *table = table_new(&ctl->look, !ctl->opt.no_headings);
+	size_t n = shmalloc_control_count(list, "parameters");
+	char buf[VALUE_LEN];
+
+	table_column(table, "NAME", 0);
+	table_column(table, "VALUE", TABLE_RIGHT);
+	table_column(table, "INEFFECT", TABLE_RIGHT | TABLE_HIDE_1);
+	table_column(table, "DEFAULT", TABLE_RIGHT);
+	table_column(table, "UNIT", TABLE_HIDE_2);
+	table_column(table, "SOURCE", 0);
+	for (size_t i = 0; i < n; i++) {
+		const struct shmalloc_record *parameter =
+		    shmalloc_control_item(list, "parameters", i);
+		const char *unit = shmalloc_control_string(parameter, "unit");
+		uint64_t value = look_uint(parameter, "value", 0);
+
+		table_string(table, parameter, "name");
+		table_text(table,
+		    value_of(&ctl->look, buf, parameter, "value", "word"));
+		table_text(table,
+		    value_text(&ctl->look, buf, unit,
+			look_uint(parameter, "effective", value)));
+		table_text(table,
+		    value_text(&ctl->look, buf, unit,
+			look_uint(parameter, "default", 0)));
+		table_string(table, parameter, "unit");
+		table_string(table, parameter, "source");
+	}
+	table_print(table);
+}
+
+int
+tune_list_run(struct ctl *ctl, int argc, char **argv)
+{
+	const struct shmalloc_record *list;
+	struct shmalloc_reply *reply;
+	int r = ctl_connect(ctl);
+
+	(void)argc, (void)argv;
+	if (r != EXIT_OK)
+		return r;
+	r = shmalloc_control_tune_list(ctl->control, ctl->opt.segment, NULL,
+	    ctl->opt.changed ? SHMALLOC_CHANGED : 0, &reply);
+	if (r < 0)
+		return ctl_fail(ctl, r);
+	list = shmalloc_control_root(reply);
+	if (ctl->opt.json) {
+		json_show(list, "parameters");
+	} else if (!ctl->opt.is_long) {
+		parameters_table(ctl, list);
+	} else {
+		size_t n = shmalloc_control_count(list, "parameters");
+
+		for (size_t i = 0; i < n; i++)
+			parameter_long(&ctl->look,
+			    shmalloc_control_item(list, "parameters", i));
+	}
+	shmalloc_control_free(reply);
+	return EXIT_OK;
+}
+
+int
+tune_get_run(struct ctl *ctl, int argc, char **argv)
+{
+	const struct shmalloc_record *parameter;
+	struct shmalloc_reply *reply;
+	char buf[VALUE_LEN];
+	int r = ctl_connect(ctl);
+
+	(void)argc;
+	if (r != EXIT_OK)
+		return r;
+	r = shmalloc_control_tune_list(
+	    ctl->control, ctl->opt.segment, argv[0], 0, &reply);
+	if (r < 0)
+		return tune_fail(ctl, r);
+	parameter = shmalloc_control_item(
+	    shmalloc_control_root(reply), "parameters", 0);
+	if (ctl->opt.json)
+		json_show(parameter, NULL);
+	else
+		printf("%s\n",
+		    value_of(&ctl->look, buf, parameter, "value", "word"));
+	shmalloc_control_free(reply);
+	return EXIT_OK;
+}
+
+/* ---- set and reset ------------------------------------------------------- */
+
+static void
+changes_table(const struct ctl *ctl, const struct shmalloc_record *list)
+{
+	struct table *table = table_new(&ctl->look, false);
+	size_t n = shmalloc_control_count(list, "changes");
+	char buf[VALUE_LEN];
+
+	table_column(table, "NAME", 0);
+	table_column(table, "BEFORE", TABLE_RIGHT);
+	table_column(table, "->", 0);
+	table_column(table, "AFTER", 0);
+	table_column(table, "STATE", 0);
+	for (size_t i = 0; i < n; i++) {
+		const struct shmalloc_record *change =
+		    shmalloc_control_item(list, "changes", i);
+
+		table_string(table, change, "name");
+		table_text(table,
+		    value_of(&ctl->look, buf, change, "before", "before_word"));
+		table_text(table, "->");
+		table_text(table,
+		    value_of(&ctl->look, buf, change, "after", "after_word"));
+		table_text(table,
+		    look_bool(change, "applied") ? "  applied" : "  dry run");
+	}
+	table_print(table);
+}
+
+static int
+changes_show(struct ctl *ctl, struct shmalloc_reply *reply)
+{
+	if (ctl->opt.json)
+		json_show(shmalloc_control_root(reply), "changes");
+	else
+		changes_table(ctl, shmalloc_control_root(reply));
+	shmalloc_control_free(reply);
+	return EXIT_OK;
+}
+
+/* Take NAME=VALUE apart, in its place. */
+static bool
+assignment_parse(char *word, struct shmalloc_assignment *ret_assignment)
+{
+	char *equals = strchr(word, '=');
+
+	if (equals == NULL || equals == word) {
+		text_error("tune set: '%s' is not NAME=VALUE", word);
+		return false;
+	}
+	*equals = '\0';
+	*ret_assignment = (struct shmalloc_assignment){ word, equals + 1 };
+	return true;
+}
+
+int
+tune_set_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct shmalloc_assignment set[ASSIGNMENTS_MAX];
+	struct shmalloc_reply *reply;
+	int r;
+
+	for (int i = 0; i < argc; i++)
+		if (!assignment_parse(argv[i], &set[i]))
+			return EXIT_USAGE;
+	r = ctl_connect(ctl);
+	if (r != EXIT_OK)
+		return r;
+	r = shmalloc_control_tune_set(ctl->control, ctl->opt.segment,
+	    (size_t)argc, set, ctl->opt.dry_run ? SHMALLOC_DRY_RUN : 0, &reply);
+	return r < 0 ? tune_fail(ctl, r) : changes_show(ctl, reply);
+}
+
+int
+tune_reset_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct shmalloc_reply *reply;
+	int r;
+
+	if ((argc == 0) != ctl->opt.all) {
+		text_error("tune reset: either NAME or --all");
+		return EXIT_USAGE;
+	}
+	r = ctl_connect(ctl);
+	if (r != EXIT_OK)
+		return r;
+	r = shmalloc_control_tune_reset(
+	    ctl->control, ctl->opt.segment, argc == 0 ? NULL : argv[0], &reply);
+	return r < 0 ? tune_fail(ctl, r) : changes_show(ctl, reply);
+}
