@@ -6,6 +6,8 @@
 #include "shm/arena.h"
 
 #define FIND_DEPTH 8 /* chunks of a large bin looked at for the best fit */
+/* SHM_HOLES where it outweighs any size. */
+#define HOLES_WEIGHT ((uint32_t)SHM_HOLES << 28)
 
 static void
 map_set(struct shm_arena *arena, uint32_t bin)
@@ -174,9 +176,8 @@ bin_best(
 		if (!shm_chunk_is_sane(seg, c))
 			break;
 		word = shm_load(&shm_chunk(seg, c)->head.size);
-		/* SHM_HOLES where it outweighs any size. */
 		word = (word & ~SHM_FLAGS) | (word & SHM_HOLES) << 28;
-		if ((word & ~(SHM_HOLES << 28)) >= size && word < best_word) {
+		if ((word & ~HOLES_WEIGHT) >= size && word < best_word) {
 			best = c;
 			best_word = word;
 			if (word == size)

@@ -1,7 +1,6 @@
 /*
  * See shm/commit.h.
  */
-#define _GNU_SOURCE
 #include "shm/commit.h"
 
 #include <errno.h>

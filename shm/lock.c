@@ -1,7 +1,6 @@
 /*
  * See shm/lock.h.
  */
-#define _GNU_SOURCE
 #include "shm/lock.h"
 
 #include <linux/futex.h>

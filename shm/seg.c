@@ -1,7 +1,6 @@
 /*
  * Creating and mapping segments.
  */
-#define _GNU_SOURCE
 #include "shm/seg.h"
 
 #include <errno.h>
