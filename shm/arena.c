@@ -164,6 +164,8 @@ larger_find(struct shm_self *self, struct shm_arena *arena, uint32_t size,
 
 		if (c == 0) {
 			c = shm_load(&arena->top);
+			if (c && !shm_chunk_is_sane(self->seg, c))
+				return SHM_ECORRUPT;
 			if (c && shm_size(shm_chunk(self->seg, c)) < size)
 				c = 0;
 		}
@@ -232,6 +234,19 @@ shm_arena_carve_locked(struct shm_self *self, struct shm_arena *arena,
 
 /* ---- Putting ------------------------------------------------------------- */
 
+/* Nothing that isn't in a bin, and in one piece inside its region, gets into
+ * a bin: its size is an index into tables. */
+static int
+head_check(struct shm_self *self, uint64_t c, uint32_t word)
+{
+	uint32_t size = word & ~SHM_FLAGS;
+
+	if (size < SHM_CHUNK_MIN || size > shm_region_end(self->seg, c) - c ||
+	    (word & SHM_LINKED))
+		return SHM_ECORRUPT;
+	return 0;
+}
+
 /* Merge the FREE chunk at C with the free one below; *C becomes that one. */
 static int
 merge_back(struct shm_self *self, struct shm_arena *arena, uint64_t *c)
@@ -284,8 +299,11 @@ int
 shm_arena_coalesce_locked(
     struct shm_self *self, struct shm_arena *arena, uint64_t c, uint64_t *ret_c)
 {
-	int error = merge_back(self, arena, &c);
+	int error =
+	    head_check(self, c, shm_load(&shm_chunk(self->seg, c)->head.size));
 
+	if (error == 0)
+		error = merge_back(self, arena, &c);
 	if (error == 0)
 		error = merge_forward(self, arena, c);
 	if (error)
@@ -319,8 +337,7 @@ shm_arena_put_locked(struct shm_self *self, struct shm_arena *arena, uint64_t c)
 	uint32_t word = shm_load(&chunk->head.size);
 	uint32_t size = word & ~SHM_FLAGS;
 
-	if (size < SHM_CHUNK_MIN || size > shm_region_end(self->seg, c) - c ||
-	    (word & SHM_LINKED))
+	if (head_check(self, c, word) != 0)
 		return SHM_ECORRUPT;
 	shm_bump(&arena->counters.frees, 1);
 	if (size - SHM_CHUNK_OVER <= self->param[SHM_PARAM_fastbin_max] &&

@@ -5,7 +5,7 @@
  */
 #include "shm/arena.h"
 
-#define FIND_DEPTH 8 /* chunks of a large bin looked at for the best fit */
+#define FIND_DEPTH   8 /* chunks of a large bin looked at for the best fit */
 /* SHM_HOLES where it outweighs any size. */
 #define HOLES_WEIGHT ((uint32_t)SHM_HOLES << 28)
 
@@ -71,6 +71,8 @@ top_choose(struct shm_self *self, struct shm_arena *arena, uint64_t c)
 	uint64_t old = shm_load(&arena->top);
 	struct shm_chunk *loser = shm_chunk(seg, c);
 
+	if (!shm_chunk_is_sane(seg, old))
+		old = 0;
 	if (old == 0 || shm_size(shm_chunk(seg, old)) < shm_size(loser)) {
 		shm_store(&arena->top, c);
 		shm_store(&arena->top_bytes, shm_size(loser));

@@ -140,6 +140,9 @@ shm_region_end(const struct shm_seg *seg, uint64_t off)
 	return shm_region_off(seg, shm_region_of(seg, off)) + SHM_CHUNK_MAX;
 }
 
+/* Pages of an extent at most: what fits into a head, in whole regions. */
+#define SHM_EXTENT_MAX ((UINT32_MAX >> 4) / SHM_REGION_PAGES * SHM_REGION_PAGES)
+
 /* Page numbers count from the heap's first page. */
 static inline uint32_t
 shm_page_of(const struct shm_seg *seg, uint64_t off)

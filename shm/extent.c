@@ -65,6 +65,15 @@ page_is_sane(const struct shm_seg *seg, uint32_t page)
 	return kind == SHM_REGION_EXTENTS || kind == SHM_REGION_MORE;
 }
 
+/* May an extent of N pages begin at PAGE? */
+static bool
+pages_are_sane(const struct shm_seg *seg, uint32_t page, uint32_t n)
+{
+	return n > 0 && page_is_sane(seg, page) &&
+	    n <= shm_regions_used(seg) * SHM_REGION_PAGES - page &&
+	    page_is_sane(seg, page + n - 1);
+}
+
 static uint32_t
 flags_of(const struct shm_page *entry)
 {
@@ -82,17 +91,32 @@ map_update(struct shm_arena *arena, uint32_t bin, bool is_set)
 	shm_store(word, is_set ? old | bit : old & ~bit);
 }
 
-/* Tell the extent behind that PAGE is free, with its footer, or in use. */
+/* Does the run of the N pages at PAGE go on behind them? */
+static bool
+run_goes_on(const struct shm_seg *seg, uint32_t page, uint32_t n)
+{
+	uint64_t next = (uint64_t)page + n, last, entry;
+
+	if (next % SHM_REGION_PAGES != 0)
+		return true;
+	last = shm_region_get(seg, (uint32_t)((next - 1) / SHM_REGION_PAGES));
+	entry = shm_region_get(seg, (uint32_t)(next / SHM_REGION_PAGES));
+	return shm_entry_kind(entry) == SHM_REGION_MORE &&
+	    shm_entry_arena(entry) == shm_entry_arena(last);
+}
+
+/* Tell the extent behind that PAGE is free, with its footer, or in use.  Its N
+ * pages lie inside its run. */
 static void
 follower_tell(
     const struct shm_seg *seg, uint32_t page, uint32_t n, bool is_free)
 {
-	uint32_t start, end, word;
 	struct shm_page *next;
+	uint32_t word;
 
 	if (is_free && n > 1)
 		shm_store(&page_at(seg, page + n - 1)->head.size, n << 4);
-	if (!run_bounds(seg, page, &start, &end) || page + n >= end)
+	if (!run_goes_on(seg, page, n))
 		return;
 	next = page_at(seg, page + n);
 	word = shm_load(&next->head.size);
@@ -130,7 +154,7 @@ shm_extent_unlink_locked(
 	uint32_t n = shm_pages(entry), bin = shm_extent_bin(n);
 	uint32_t next = shm_load(&entry->next), prev = shm_load(&entry->prev);
 
-	if (!(flags_of(entry) & SHM_LINKED) ||
+	if (!(flags_of(entry) & SHM_LINKED) || !pages_are_sane(seg, page, n) ||
 	    (next &&
 		(!page_is_sane(seg, next - 1) ||
 		    shm_load(&page_at(seg, next - 1)->prev) != page + 1)) ||
@@ -318,10 +342,12 @@ int
 shm_extent_coalesce_locked(struct shm_self *self, struct shm_arena *arena,
     uint32_t page, uint32_t *ret_page)
 {
+	uint32_t word = shm_load(&page_at(self->seg, page)->head.size);
 	uint32_t start, end;
 	int error;
 
-	if (!run_bounds(self->seg, page, &start, &end))
+	if (!run_bounds(self->seg, page, &start, &end) || word >> 4 == 0 ||
+	    word >> 4 > end - page || (word & SHM_LINKED))
 		return SHM_ECORRUPT;
 	error = merge_back(self, arena, start, &page);
 	if (error == 0)

@@ -337,7 +337,8 @@ shm_heap_take_extent(struct shm_self *self, uint64_t pages)
 	uint64_t off;
 
 	self->failure = SHM_FAIL_NONE;
-	if (pages > (uint64_t)seg->n_regions * SHM_REGION_PAGES) {
+	if (pages > SHM_EXTENT_MAX ||
+	    pages > (uint64_t)seg->n_regions * SHM_REGION_PAGES) {
 		self->failure = SHM_FAIL_TOO_LARGE;
 		return 0;
 	}

@@ -138,6 +138,8 @@ extents_rebuild(
 	bool in_run = false;
 	struct shm_head_copy head;
 
+	if (n > SHM_EXTENT_MAX / SHM_REGION_PAGES)
+		return SHM_ECORRUPT;
 	for (; page < end; page += (uint32_t)(head.len / SHM_PAGE)) {
 		if (shm_extent_read(seg, page, end, &head) != 0)
 			return SHM_ECORRUPT;

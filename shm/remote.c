@@ -128,7 +128,8 @@ shm_remote_cut_locked(struct shm_self *self, struct shm_arena *arena,
     bool is_repair, uint64_t *ret_head)
 {
 	uint64_t head = shm_get(&arena->remote), seen = 0;
-	uint64_t left = self->seg->len / SHM_CHUNK_MIN;
+	uint64_t left = (uint64_t)shm_regions_used(self->seg) *
+	    (SHM_REGION / SHM_CHUNK_MIN);
 
 	while (head != seen) {
 		int error =
@@ -155,11 +156,13 @@ shm_remote_drain_locked(struct shm_self *self, struct shm_arena *arena)
 		return 0;
 	error = shm_remote_cut_locked(self, arena, false, &off);
 	for (; error == 0 && off; off = next, n++) {
+		_Atomic uint32_t *tag = shm_tag_at(seg, off);
 		bool is_extent;
 
-		next = shm_load(link_of(seg, off));
-		if (shm_arena_of(seg, off, &is_extent) != arena)
+		if (!tag || shm_tag_state(shm_load(tag)) != SHM_FREE ||
+		    shm_arena_of(seg, off, &is_extent) != arena)
 			return SHM_ECORRUPT;
+		next = shm_load(link_of(seg, off));
 		if (is_extent)
 			error = shm_extent_coalesce_locked(
 			    self, arena, shm_page_of(seg, off), NULL);
