@@ -2,7 +2,7 @@
 #include "client/ctl/table.h"
 
 #include <inttypes.h>
-#include <libsmartcols/libsmartcols.h>
+#include <libsmartcols.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
