@@ -232,13 +232,15 @@ shmalloc_control_segment_create(struct shmalloc_control *control,
 
 int
 shmalloc_control_segment_destroy(
-    struct shmalloc_control *control, const char *name)
+    struct shmalloc_control *control, const char *name, unsigned flags)
 {
 	Proto__Request request = PROTO__REQUEST__INIT;
 	Proto__SegmentDestroyRequest destroy =
 	    PROTO__SEGMENT_DESTROY_REQUEST__INIT;
 
 	destroy.name = string_for_message(name);
+	destroy.has_force = 1;
+	destroy.force = (flags & SHMALLOC_FORCE) != 0;
 	request.body_case = PROTO__REQUEST__BODY_SEGMENT_DESTROY;
 	request.segment_destroy = &destroy;
 	return shmalloc_control_request(

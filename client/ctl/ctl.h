@@ -29,7 +29,7 @@ enum ctl_exit {
 struct options {
 	const char *socket, *segment;
 	bool json, bytes, no_headings, no_color, help, version;
-	bool exact, ascii, is_long, changed, dry_run, all, repair, yes;
+	bool exact, ascii, is_long, changed, dry_run, all, repair, yes, force;
 	const char *by, *remove, *group;
 	double watch; /* seconds; 0: not given */
 	uint64_t count, width, arena;

@@ -76,7 +76,7 @@ arena_print(const struct style *style, const struct shmalloc_record *arena,
 	if (shmalloc_control_uint(arena, "id", &id) == 0)
 		printf("arena %" PRIu64, id);
 	else
-		printf("no arena");
+		printf("%s", n != 0 && cells[0] == '%' ? "tables" : "no arena");
 	printf("  %s\n", look_bytes_of(style->look, size, arena, "size_bytes"));
 	for (size_t i = 0; i < n; i += width) {
 		quantity_bytes(at, i * cell_bytes);

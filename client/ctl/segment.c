@@ -133,7 +133,8 @@ segment_destroy_run(struct ctl *ctl, int argc, char **argv)
 		r = ctl_connect(ctl);
 	if (r != EXIT_OK)
 		return r;
-	r = shmalloc_control_segment_destroy(ctl->control, argv[0]);
+	r = shmalloc_control_segment_destroy(
+	    ctl->control, argv[0], ctl->opt.force ? SHMALLOC_FORCE : 0);
 	if (r < 0)
 		return ctl_fail(ctl, r);
 	if (ctl->opt.json)

@@ -110,6 +110,7 @@ enum shmalloc_control_flags {
 	SHMALLOC_CHANGED = 1u << 1, /* what differs from its default */
 	SHMALLOC_DRY_RUN = 1u << 2, /* say what would be done */
 	SHMALLOC_REPAIR = 1u << 3,
+	SHMALLOC_FORCE = 1u << 4, /* also while clients are attached */
 };
 
 /* Whether the segment is served, by whom, how full: a record of
@@ -204,9 +205,12 @@ struct shmalloc_segment_options {
 int shmalloc_control_segment_create(struct shmalloc_control *control,
     const char *name, const struct shmalloc_segment_options *options);
 
-/* The daemon forgets the segment; its memory ends with its last client. */
+/*
+ * The daemon forgets the segment NAME.  SHMALLOC_EBUSY: clients are attached;
+ * with SHMALLOC_FORCE they keep their memory, which ends with the last of them.
+ */
 int shmalloc_control_segment_destroy(
-    struct shmalloc_control *control, const char *name);
+    struct shmalloc_control *control, const char *name, unsigned flags);
 
 /* The segment's roots, in the list "roots". */
 int shmalloc_control_roots(struct shmalloc_control *control,
