@@ -51,14 +51,16 @@ static int
 socket_choose(const char *dir, int timeout_ms, int *ret_is_read_only)
 {
 	int fd = socket_open(dir, "control", timeout_ms);
-	int other;
+	int other, saved = errno;
 
 	*ret_is_read_only = 0;
 	if (fd != SHMALLOC_EPERM && fd != SHMALLOC_EUNREACHABLE)
 		return fd;
 	other = socket_open(dir, "control-ro", timeout_ms);
-	if (other < 0)
+	if (other < 0) {
+		errno = saved;
 		return fd;
+	}
 	*ret_is_read_only = 1;
 	return other;
 }

@@ -83,7 +83,8 @@ connect_fail(struct ctl *ctl, int r)
 	int saved = errno;
 	char path[256];
 
-	if (shmalloc_control_path(ctl->opt.socket, path, sizeof(path)) < 0) {
+	if (r == SHMALLOC_EINVAL ||
+	    shmalloc_control_path(ctl->opt.socket, path, sizeof(path)) < 0) {
 		text_error("the path of the socket is too long");
 		return EXIT_USAGE;
 	}
