@@ -1,0 +1,118 @@
+# What end-to-end tests share: a daemon in a folder of the test's own, and a
+# client that holds what it is told to.  Load it with `load helper`.
+
+bats_require_minimum_version 1.5.0
+
+# Compile tests/e2e/holder.c once for a file of tests; call it in setup_file.
+holder_build()
+{
+	export HOLDER=$BATS_FILE_TMPDIR/holder
+	$CC -std=gnu17 -Wall -Wextra -Werror -o "$HOLDER" \
+	    "$BATS_TEST_DIRNAME/holder.c" \
+	    $(pkg-config --cflags --libs shmalloc)
+}
+
+# Wait until COMMAND succeeds; fails after 20 seconds.
+wait_for()
+{
+	local i
+
+	for ((i = 0; i < 400; i++)); do
+		if "$@" >/dev/null 2>&1; then
+			return 0
+		fi
+		sleep 0.05
+	done
+	echo "never came true: $*" >&2
+	return 1
+}
+
+# Start a daemon in a fresh folder, with the arguments given (--size 64M unless
+# they say a size); its log is in $DAEMON_LOG.
+daemon_start()
+{
+	export SHMALLOC_SOCKET=${SHMALLOC_TEST_DIR:=$BATS_TEST_TMPDIR/run}
+	DAEMON_LOG=$BATS_TEST_TMPDIR/daemon.log
+	case " $* " in
+	*' --size '*) ;;
+	*) set -- --size 64M "$@" ;;
+	esac
+	mkdir -p "$SHMALLOC_SOCKET"
+	# Descriptor 3 is bats' own; whoever keeps it keeps bats waiting.
+	shmallocd --no-config --socket "$SHMALLOC_SOCKET" "$@" \
+	    >>"$DAEMON_LOG" 2>&1 3>&- &
+	DAEMON_PID=$!
+	wait_for shmallocctl status || {
+		cat "$DAEMON_LOG" >&2
+		return 1
+	}
+}
+
+# Stop it and the holders; the segments must be in order until the end.
+daemon_stop()
+{
+	local status=0 name
+
+	holders_stop
+	[ -n "${DAEMON_PID-}" ] || return 0
+	for name in $(shmallocctl segment list --json | jq -r '.[].name'); do
+		shmallocctl --segment "$name" check || status=1
+	done
+	kill -TERM "$DAEMON_PID"
+	wait "$DAEMON_PID" || status=1
+	DAEMON_PID=
+	((status == 0)) || cat "$DAEMON_LOG" >&2
+	return "$status"
+}
+
+# Start a holder with the arguments given, wait until it has done what they
+# say; its PID is in $HOLDER_PID.
+holder_start()
+{
+	local in=$BATS_TEST_TMPDIR/holder.$((${#HOLDERS[@]})).in
+	local out=${in%.in}.out
+
+	mkfifo "$in"
+	"$HOLDER" "$@" <"$in" >"$out" 2>&1 3>&- &
+	HOLDER_PID=$!
+	HOLDERS+=("$HOLDER_PID")
+	# The holder ends when this descriptor closes.
+	exec {HOLDER_IN}>"$in"
+	HOLDER_INS+=("$HOLDER_IN")
+	HOLDER_OUT=$out
+	wait_for grep -q '^ready' "$out" || {
+		cat "$out" >&2
+		return 1
+	}
+}
+
+# Tell the last holder to do something, and wait until it has.
+holder_tell()
+{
+	local before
+
+	before=$(grep -c '^done' "$HOLDER_OUT")
+	echo "$*" >&"$HOLDER_IN"
+	wait_for holder_said "$before"
+	tail -n 1 "$HOLDER_OUT"
+}
+
+holder_said()
+{
+	(($(grep -c '^done' "$HOLDER_OUT") > $1))
+}
+
+holders_stop()
+{
+	local i
+
+	for i in "${!HOLDERS[@]}"; do
+		exec {HOLDER_INS[i]}>&-
+		wait "${HOLDERS[i]}" || :
+	done
+	HOLDERS=()
+	HOLDER_INS=()
+}
+
+HOLDERS=()
+HOLDER_INS=()

@@ -1,0 +1,133 @@
+/*
+ * A client that does what it is told, for tests of the programs.
+ *
+ *	holder [SEGMENT]
+ *
+ * Attaches, prints "ready PID", and reads a command a line:
+ *
+ *	alloc SIZE [N]     allocate N objects (1) and keep them
+ *	free               free all of them
+ *	publish NAME SIZE  hang an object from the root NAME
+ *	withdraw NAME      take it out again and retire it
+ *	enter, exit        begin and end reading
+ *	abort              die by SIGABRT inside
+ *
+ * and answers with "done ..." each; an allocation that failed says why.  Ends
+ * with its input, and detaches.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <shmalloc/shmalloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HELD_MAX 2000000
+
+static struct shmalloc *heap;
+static shmalloc_off held[HELD_MAX];
+static size_t n_held;
+
+static void
+objects_alloc(size_t size, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n && n_held < HELD_MAX; i++) {
+		shmalloc_off off = shmalloc_alloc(heap, size);
+
+		if (off == 0)
+			break;
+		memset(shmalloc_ptr(heap, off), 0x5a, size);
+		held[n_held++] = off;
+	}
+	if (i == n)
+		printf("done %zu\n", i);
+	else
+		printf("done %zu %s\n", i, shmalloc_last_failure(heap)->reason);
+}
+
+static void
+objects_free(void)
+{
+	size_t n = n_held;
+
+	while (n_held != 0)
+		shmalloc_free(heap, held[--n_held]);
+	printf("done %zu\n", n);
+}
+
+static void
+object_publish(const char *name, size_t size)
+{
+	shmalloc_slot *slot;
+	int r = shmalloc_root(heap, name, &slot);
+
+	if (r == 0)
+		r = shmalloc_publish(heap, slot, 0, shmalloc_alloc(heap, size));
+	printf("done %s\n", r == 0 ? "" : shmalloc_strerror(r));
+}
+
+static void
+object_withdraw(const char *name)
+{
+	shmalloc_slot *slot;
+	shmalloc_off off;
+	int r = shmalloc_root(heap, name, &slot);
+
+	if (r == 0) {
+		off = shmalloc_slot_load(slot);
+		r = shmalloc_publish(heap, slot, off, 0);
+		if (r == 0)
+			r = shmalloc_retire(heap, off);
+	}
+	printf("done %s\n", r == 0 ? "" : shmalloc_strerror(r));
+}
+
+static void
+line_run(char *line)
+{
+	char verb[32] = "", name[64] = "";
+	size_t size = 0, n = 1;
+
+	if (sscanf(line, "alloc %zu %zu", &size, &n) >= 1)
+		objects_alloc(size, n);
+	else if (sscanf(line, "publish %63s %zu", name, &size) == 2)
+		object_publish(name, size);
+	else if (sscanf(line, "withdraw %63s", name) == 1)
+		object_withdraw(name);
+	else if (sscanf(line, "%31s", verb) != 1)
+		return;
+	else if (strcmp(verb, "free") == 0)
+		objects_free();
+	else if (strcmp(verb, "enter") == 0)
+		printf("done %d\n", shmalloc_enter(heap));
+	else if (strcmp(verb, "exit") == 0)
+		printf("done %d\n", shmalloc_exit(heap));
+	else if (strcmp(verb, "abort") == 0)
+		abort();
+	else
+		printf("done what? %s", line);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct shmalloc_options options = SHMALLOC_OPTIONS_INIT;
+	char line[256];
+	int r;
+
+	options.label = getenv("HOLDER_LABEL");
+	r = shmalloc_attach(argc > 1 ? argv[1] : NULL, &options, &heap);
+	if (r < 0) {
+		printf("failed: %s\n", shmalloc_strerror(r));
+		return 1;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("ready %d\n", (int)getpid());
+	while (fgets(line, sizeof(line), stdin) != NULL)
+		line_run(line);
+	shmalloc_detach(heap);
+	return 0;
+}
