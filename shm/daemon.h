@@ -14,7 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "shm/seg.h"
+#include "shm/self.h"
+
+/* The daemon as an actor: its slot, its thread record. */
+void shm_daemon_self(struct shm_seg *seg, struct shm_self *ret_self);
 
 /*
  * Take the segment over: the daemon's own slot with a new generation, then
@@ -58,6 +61,12 @@ struct shm_reclaimed {
  */
 int shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
     struct shm_reclaimed *sum) SHM_MUSTCHECK;
+
+/*
+ * Give back what daemons before this one had taken out of circulation.  0, or
+ * SHM_ERETRY: some arena was locked; shm_tick() goes on with it.
+ */
+int shm_reclaim_leftovers(struct shm_seg *seg) SHM_MUSTCHECK;
 
 /* Repair every arena whose lock is held by a dead client; how many. */
 uint32_t shm_repair_dead_locks(struct shm_seg *seg);

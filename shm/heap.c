@@ -4,6 +4,7 @@
 #include "shm/heap.h"
 
 #include "shm/commit.h"
+#include "shm/head.h"
 
 #define ROUNDS    64  /* before an allocation gives up on locks */
 #define HEAD_ROOM 48u /* bytes that a free chunk's head and links take */
@@ -463,6 +464,45 @@ shm_heap_usable(struct shm_seg *seg, uint64_t off)
 		return 0;
 	(void)shm_arena_of(seg, off, &is_extent);
 	return is_extent ? size : size - SHM_CHUNK_OVER;
+}
+
+/* Walk the heads of OFF's region, or run, up to it. */
+static bool
+head_find(struct shm_seg *seg, uint64_t off, bool is_extent)
+{
+	uint32_t first, n, region = shm_region_of(seg, off);
+	uint64_t at = shm_region_off(seg, region) + SHM_CHUNK_HEAD, end;
+	struct shm_head_copy head;
+	int error = 0;
+
+	end = at + SHM_CHUNK_MAX;
+	if (is_extent) {
+		if (!shm_region_run(seg, region, &first, &n))
+			return false;
+		at = shm_region_off(seg, first);
+		end = at + (uint64_t)n * SHM_REGION;
+	}
+	for (; error == 0 && at < off; at += head.len)
+		error = is_extent ? shm_extent_read(seg, shm_page_of(seg, at),
+					shm_page_of(seg, end - 1) + 1, &head)
+				  : shm_chunk_read(seg, at - SHM_CHUNK_HEAD,
+					end - SHM_CHUNK_HEAD, &head);
+	return error == 0 && at == off;
+}
+
+bool
+shm_heap_has_head(struct shm_self *self, uint64_t off)
+{
+	bool is_extent, is_there;
+	struct shm_arena *arena = shm_arena_of(self->seg, off, &is_extent);
+
+	if (!arena || (is_extent && off % SHM_PAGE))
+		return false;
+	if (!arena_insist(self, arena))
+		return true;
+	is_there = head_find(self->seg, off, is_extent);
+	shm_arena_unlock(arena);
+	return is_there;
 }
 
 static bool

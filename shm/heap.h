@@ -39,6 +39,12 @@ void shm_heap_put(struct shm_self *self, size_t n, uint64_t off[]);
 /* Make the caller's object at OFF hold SIZE bytes without moving it. */
 bool shm_heap_resize(struct shm_self *self, uint64_t off, uint64_t size);
 
+/*
+ * Does a chunk or extent really begin with its payload at OFF?  Walks its
+ * region under the arena's lock; true if the lock could not be had.
+ */
+bool shm_heap_has_head(struct shm_self *self, uint64_t off);
+
 /* The bytes of the object at OFF with its head, 0 if there is none. */
 uint64_t shm_heap_size(struct shm_seg *seg, uint64_t off);
 

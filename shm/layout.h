@@ -247,7 +247,9 @@ struct shm_arena {
 	_Atomic uint64_t locked, busy, slept;
 	_Atomic uint64_t slept_on_dead; /* must stay 0 */
 	_Atomic uint64_t owner_deaths, repairs;
-	/* Guarded by the lock: shm_seg.clock of its taking, ms. */
+	_Atomic uint64_t
+	    tick_locked; /* Daemon only: `locked` at its last tick */
+	/* Guarded by the lock: the daemon's clock at its taking, ms. */
 	_Atomic uint32_t since_ms;
 
 	/* Atomic: chunks and extents (as payload offsets) that others freed. */
@@ -288,7 +290,10 @@ struct shm_client {
 	_Atomic uint32_t generation;
 	_Atomic uint32_t pid, uid, gid, flags;
 	_Atomic uint64_t since; /* seconds since the epoch */
-	_Atomic uint64_t death; /* the epoch that its death began */
+	_Atomic uint64_t death; /* a stamp of its death, then of its end */
+	/* A stamp of when what its threads were publishing was settled: what
+	 * it had unlinked is free when nobody reads from before.  0: not yet. */
+	_Atomic uint64_t settled;
 	char label[32], command[32];
 
 	/* Below: the client's threads, by relaxed atomic additions, at refill,

@@ -29,6 +29,8 @@ struct shm_seg {
 	struct shm_pins *pins;
 	int fd, pins_fd;
 	bool is_read_only;
+	/* Daemon only: an earlier daemon's memory is not all back yet. */
+	bool has_leftovers;
 };
 
 struct shm_seg_options {

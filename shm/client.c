@@ -1,0 +1,211 @@
+/*
+ * Client slots, and the daemon's own.  Daemon only.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shm/commit.h"
+#include "shm/daemon.h"
+#include "shm/epoch.h"
+#include "shm/publish.h"
+#include "shm/thread.h"
+
+/*
+ * A slot that was used is used again only when this many others have been freed
+ * after it, so that its generation in a tag, 4 bits, names one life among more
+ * than a thousand.
+ */
+#define SLOT_REST 64
+
+static bool
+client_is_there(const struct shm_seg *seg, uint32_t slot)
+{
+	uint64_t off = shm_offset_of(seg, &seg->clients[slot]);
+
+	return shm_committed_prefix(seg, off, sizeof(struct shm_client)) ==
+	    sizeof(struct shm_client);
+}
+
+void
+shm_daemon_self(struct shm_seg *seg, struct shm_self *ret_self)
+{
+	struct shm_client *client = &seg->clients[SHM_DAEMON_SLOT];
+	uint32_t generation = shm_load(&client->generation);
+
+	shm_self_init(ret_self, seg, SHM_DAEMON_SLOT, generation,
+	    SHM_DAEMON_THREAD, generation);
+}
+
+/* The free slot to use next: a fresh one, unless enough have been used. */
+static uint32_t
+slot_choose(const struct shm_seg *seg)
+{
+	uint32_t oldest = 0, n_free = 0, fresh = 0;
+	uint64_t least = UINT64_MAX;
+
+	for (uint32_t i = SHM_DAEMON_SLOT + 1; i < SHM_CLIENTS; i++) {
+		const struct shm_client *client = &seg->clients[i];
+
+		if (!client_is_there(seg, i)) {
+			fresh = i;
+			break;
+		}
+		if (shm_load(&client->state) != SHM_CLIENT_FREE)
+			continue;
+		n_free++;
+		if (shm_load(&client->death) < least) {
+			least = shm_load(&client->death);
+			oldest = i;
+		}
+	}
+	return fresh && n_free < SLOT_REST ? fresh : oldest;
+}
+
+static int
+slot_commit(struct shm_self *self, uint32_t slot)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t bits = shm_offset_of(
+	    seg, seg->client_bits + (uint64_t)slot * seg->n_bit_words);
+	int error = shm_commit(self, bits, UINT64_C(8) * seg->n_bit_words);
+
+	return error ? error
+		     : shm_commit(self, shm_offset_of(seg, &seg->clients[slot]),
+			   sizeof(struct shm_client));
+}
+
+static void
+slot_clear(struct shm_seg *seg, struct shm_client *client)
+{
+	uint32_t slot = (uint32_t)(client - seg->clients);
+
+	for (uint32_t i = 0; i < seg->n_bit_words; i++)
+		shm_store(
+		    &seg->client_bits[(uint64_t)slot * seg->n_bit_words + i],
+		    0);
+	memset((char *)client + offsetof(struct shm_client, allocs), 0,
+	    sizeof(*client) - offsetof(struct shm_client, allocs));
+}
+
+int
+shm_client_open(struct shm_seg *seg, const struct shm_identity *who,
+    uint32_t *ret_slot, uint32_t *ret_generation)
+{
+	uint32_t slot = slot_choose(seg);
+	struct shm_client *client = &seg->clients[slot];
+	struct shm_self self;
+	int error;
+
+	if (slot == 0)
+		return SHM_EBUSY;
+	shm_daemon_self(seg, &self);
+	error = slot_commit(&self, slot);
+	if (error)
+		return error;
+	slot_clear(seg, client);
+	shm_store(&client->generation, shm_load(&client->generation) + 1);
+	shm_store(&client->pid, who->pid);
+	shm_store(&client->uid, who->uid);
+	shm_store(&client->gid, who->gid);
+	shm_store(&client->flags, who->flags);
+	shm_store(&client->since, (uint64_t)time(NULL));
+	(void)snprintf(client->label, sizeof(client->label), "%s",
+	    who->label ? who->label : "");
+	(void)snprintf(client->command, sizeof(client->command), "%s",
+	    who->command ? who->command : "");
+	shm_put(&client->state, SHM_CLIENT_LIVE);
+	*ret_slot = slot;
+	*ret_generation = shm_load(&client->generation);
+	return 0;
+}
+
+void
+shm_client_death(struct shm_seg *seg, uint32_t slot)
+{
+	struct shm_client *client = &seg->clients[slot];
+
+	if (slot <= SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
+	    !client_is_there(seg, slot) ||
+	    shm_load(&client->state) != SHM_CLIENT_LIVE)
+		return;
+	shm_store(&client->settled, 0);
+	shm_store(&client->death, shm_epoch_stamp(seg));
+	shm_put(&client->state, SHM_CLIENT_DEAD);
+}
+
+/* ---- The daemon ---------------------------------------------------------- */
+
+/* A daemon killed while it changed tunables leaves an odd generation. */
+static void
+tunables_settle(struct shm_seg *seg)
+{
+	uint64_t generation = shm_load(&seg->tunables->generation);
+
+	if (generation & 1)
+		shm_put(&seg->tunables->generation, generation + 1);
+}
+
+/*
+ * The daemon takes memory out of circulation too, tagged as its own.  What
+ * earlier daemons had out carries older generations of its slot.
+ */
+int
+shm_daemon_start(struct shm_seg *seg)
+{
+	struct shm_client *client = &seg->clients[SHM_DAEMON_SLOT];
+
+	if (shm_load(&seg->super->n_arenas) == 0 ||
+	    shm_load(&seg->super->n_arenas) > seg->max_arenas)
+		return SHM_ECORRUPT;
+	tunables_settle(seg);
+	shm_store(&client->pid, (uint32_t)getpid());
+	shm_store(&client->state, SHM_CLIENT_LIVE);
+	shm_put(&client->generation, shm_load(&client->generation) + 1);
+	(void)shm_repair_dead_locks(seg);
+	seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
+	shm_commit_recount(seg);
+	shm_bump(&seg->super->starts, 1);
+	shm_store(&seg->super->clock_ms, shm_clock_ms());
+	shm_put(&seg->super->daemon_pid, (uint64_t)getpid());
+	return 0;
+}
+
+void
+shm_daemon_stop(struct shm_seg *seg)
+{
+	shm_put(&seg->super->daemon_pid, 0);
+}
+
+int
+shm_tunables_set(struct shm_seg *seg, uint32_t n,
+    const struct shm_tunable_change *change, uint32_t *ret_bad)
+{
+	struct shm_tunables *tunables = seg->tunables;
+	uint64_t generation;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct shm_param_info *info;
+
+		*ret_bad = i;
+		if (change[i].param >= SHM_PARAMS)
+			return SHM_ERANGE;
+		info = &shm_params[change[i].param];
+		if (change[i].value < info->min || change[i].value > info->max)
+			return SHM_ERANGE;
+	}
+	generation = shm_load(&tunables->generation) | 1;
+	shm_put(&tunables->generation, generation);
+	atomic_thread_fence(memory_order_release);
+	for (uint32_t i = 0; i < n; i++)
+		shm_store(&tunables->value[change[i].param], change[i].value);
+	shm_put(&tunables->generation, generation + 1);
+	return 0;
+}
+
+void
+shm_tunables_dynamic(struct shm_seg *seg, bool is_dynamic)
+{
+	shm_put(&seg->tunables->is_dynamic, is_dynamic);
+}

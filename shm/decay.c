@@ -1,0 +1,467 @@
+/*
+ * Giving free pages back to the system, and committing ahead.
+ *
+ * A free chunk or extent whose pages have been free for decay_ms is taken out
+ * of circulation as any allocation would take it (so that nobody touches its
+ * pages meanwhile, and a killed daemon's is found by its tag), its whole pages
+ * are punched without a lock, and it is put back, marked as having holes.  A
+ * region or run that is all free goes back as a whole.
+ *
+ * Only the daemon punches.  So committing ahead needs no ownership: the pages
+ * behind a top can be committed by anybody at any time.
+ */
+#include "shm/arena.h"
+#include "shm/commit.h"
+#include "shm/daemon.h"
+
+#define BATCH    32   /* pieces taken out under one lock */
+#define MAX_LOOK 8192 /* free pieces looked at under one lock */
+#define CLEAN    UINT32_MAX
+#define HEAD_END 48u /* a free chunk's head and links stay */
+
+/* One pass over an arena. */
+struct sweep {
+	struct shm_self *self;
+	struct shm_arena *arena;
+	uint32_t age_ms; /* free for at least so long; 0: all */
+	bool is_dry;
+	bool is_idle;   /* nobody has locked the arena since the last tick */
+	uint64_t bytes; /* given back, or that would be */
+	uint32_t looked_at, n;
+	struct piece {
+		uint64_t off;        /* chunk, or payload of an extent */
+		uint64_t first, len; /* what to punch */
+		uint32_t regions;    /* > 0: return these, CLAIMED by us */
+		bool is_extent;
+	} piece[BATCH];
+};
+
+static bool
+is_aged(const struct sweep *sweep, uint32_t stamp)
+{
+	uint32_t now = shm_load(&sweep->self->seg->super->clock_ms);
+
+	return stamp != CLEAN &&
+	    (sweep->age_ms == 0 || now - stamp >= sweep->age_ms);
+}
+
+static struct piece *
+piece_add(struct sweep *sweep, uint64_t off, uint64_t first, uint64_t len)
+{
+	struct piece *piece = &sweep->piece[sweep->n++];
+
+	*piece = (struct piece){ off, first, len, 0, false };
+	return piece;
+}
+
+/* ---- Chunks; lock held --------------------------------------------------- */
+
+/* Take the free chunk at C, of SIZE bytes, out; its bytes from FIRST on go. */
+static int
+chunk_take(struct sweep *sweep, uint64_t c, uint32_t size, uint64_t first)
+{
+	struct shm_self *self = sweep->self;
+	struct shm_seg *seg = self->seg;
+	struct shm_chunk *chunk = shm_chunk(seg, c);
+	uint64_t off = c + SHM_CHUNK_HEAD;
+	uint32_t region = shm_region_of(seg, c);
+	struct piece *piece = piece_add(sweep, c, first, c + size - first);
+
+	if (shm_bin_unlink_locked(self, sweep->arena, c) != 0)
+		return SHM_ECORRUPT;
+	shm_self_visit(self, region);
+	shm_put(&chunk->head.tag, self->cached | shm_tag_check(seg->key, off));
+	if (size == SHM_CHUNK_MAX && first == c + HEAD_END) {
+		shm_put(&seg->regions[region],
+		    shm_region_entry(
+			SHM_REGION_CLAIMED, 0, self->slot, self->generation));
+		shm_bump(&sweep->arena->n_regions, UINT64_MAX);
+		piece->regions = 1;
+	} else {
+		shm_store(
+		    &chunk->head.size, shm_load(&chunk->head.size) | SHM_HOLES);
+	}
+	return 0;
+}
+
+/* Look at the free chunk at C, keeping the first KEEP_LEN bytes. */
+static int
+chunk_consider(struct sweep *sweep, uint64_t c, uint64_t keep_len)
+{
+	struct shm_seg *seg = sweep->self->seg;
+	struct shm_chunk *chunk = shm_chunk(seg, c);
+	uint32_t size = shm_size(chunk);
+	uint64_t first = c + keep_len, pages;
+
+	if (size <= keep_len)
+		return 0;
+	pages = shm_committed_pages(seg, first, c + size - first);
+	if (pages == 0) {
+		if (keep_len == HEAD_END && size != SHM_CHUNK_MAX)
+			shm_store(&chunk->stamp_ms, CLEAN);
+		if (size != SHM_CHUNK_MAX || keep_len != HEAD_END)
+			return 0;
+	}
+	sweep->bytes += sweep->is_dry ? pages * SHM_PAGE : 0;
+	return sweep->is_dry ? 0 : chunk_take(sweep, c, size, first);
+}
+
+static int
+bin_sweep(struct sweep *sweep, uint32_t bin)
+{
+	struct shm_seg *seg = sweep->self->seg;
+	uint64_t c = shm_load(&sweep->arena->bin[bin]);
+
+	while (c && sweep->n < BATCH && sweep->looked_at < MAX_LOOK) {
+		uint64_t next;
+		int error;
+
+		if (!shm_chunk_is_sane(seg, c))
+			return SHM_ECORRUPT;
+		next = shm_load(&shm_chunk(seg, c)->next);
+		sweep->looked_at++;
+		if (is_aged(sweep, shm_load(&shm_chunk(seg, c)->stamp_ms))) {
+			error = chunk_consider(sweep, c, HEAD_END);
+			if (error)
+				return error;
+		}
+		c = next;
+	}
+	return 0;
+}
+
+/* The top: what is beyond trim_threshold goes at once, the rest by age, when
+ * nobody uses the arena. */
+static int
+top_sweep(struct sweep *sweep)
+{
+	struct shm_self *self = sweep->self;
+	struct shm_seg *seg = self->seg;
+	uint64_t top = shm_load(&sweep->arena->top), have;
+	uint64_t pad = self->param[SHM_PARAM_top_pad];
+
+	if (top == 0 || sweep->n == BATCH)
+		return 0;
+	if (!shm_chunk_is_sane(seg, top))
+		return SHM_ECORRUPT;
+	if (sweep->age_ms == 0 ||
+	    (sweep->is_idle &&
+		is_aged(sweep, shm_load(&shm_chunk(seg, top)->stamp_ms))))
+		return chunk_consider(sweep, top, HEAD_END);
+	have = shm_committed_pages(seg, top, shm_size(shm_chunk(seg, top))) *
+	    SHM_PAGE;
+	if (have > self->param[SHM_PARAM_trim_threshold] && have > pad) {
+		shm_bump(&sweep->arena->counters.trims, 1);
+		return chunk_consider(sweep, top, HEAD_END + pad);
+	}
+	return 0;
+}
+
+/* ---- Extents; lock held -------------------------------------------------- */
+
+static uint32_t
+extent_stamp(const struct shm_seg *seg, uint32_t page)
+{
+	return shm_pages(&seg->pages[page]) > 2
+	    ? shm_load(&seg->pages[page + 1].next)
+	    : 0;
+}
+
+/* Take a run that is all free away from the arena.  The tail first changes its
+ * claimant, so that it is ours whenever the front no longer covers it. */
+static void
+run_take(struct sweep *sweep, struct piece *piece, uint32_t first, uint32_t n)
+{
+	struct shm_self *self = sweep->self;
+	struct shm_seg *seg = self->seg;
+	uint64_t claimed = shm_region_entry(
+	    SHM_REGION_CLAIMED, 0, self->slot, self->generation);
+
+	for (uint32_t i = 0; i < n; i++)
+		shm_self_visit(self, first + i);
+	for (uint32_t i = 1; i < n; i++)
+		shm_put(&seg->regions[first + i],
+		    shm_region_entry(SHM_REGION_MORE,
+			shm_arena_index(seg, sweep->arena), self->slot,
+			self->generation));
+	shm_put(&seg->regions[first], claimed);
+	for (uint32_t i = 1; i < n; i++)
+		shm_put(&seg->regions[first + i], claimed);
+	shm_bump(&sweep->arena->n_extent_regions, -(uint64_t)n);
+	piece->regions = n;
+}
+
+static int
+extent_consider(struct sweep *sweep, uint32_t page)
+{
+	struct shm_self *self = sweep->self;
+	struct shm_seg *seg = self->seg;
+	struct shm_page *entry = &seg->pages[page];
+	uint64_t off = shm_page_off(seg, page);
+	uint64_t len = (uint64_t)shm_pages(entry) * SHM_PAGE;
+	uint64_t dirty = shm_committed_pages(seg, off, len);
+	uint32_t first, n;
+	struct piece *piece;
+	bool is_all;
+
+	if (!shm_region_run(seg, page / SHM_REGION_PAGES, &first, &n) ||
+	    page + shm_pages(entry) > (first + n) * SHM_REGION_PAGES)
+		return SHM_ECORRUPT;
+	is_all = shm_pages(entry) == n * SHM_REGION_PAGES;
+	if (sweep->is_dry || (dirty == 0 && !is_all)) {
+		sweep->bytes += sweep->is_dry ? dirty * SHM_PAGE : 0;
+		return 0;
+	}
+	if (shm_extent_unlink_locked(self, sweep->arena, page) != 0)
+		return SHM_ECORRUPT;
+	piece = piece_add(sweep, off, off, len);
+	piece->is_extent = true;
+	shm_self_visit(self, page / SHM_REGION_PAGES);
+	shm_put(&entry->head.tag, self->cached | shm_tag_check(seg->key, off));
+	if (is_all)
+		run_take(sweep, piece, first, n);
+	else
+		shm_store(
+		    &entry->head.size, shm_load(&entry->head.size) | SHM_HOLES);
+	return 0;
+}
+
+static int
+extents_sweep(struct sweep *sweep, uint32_t bin)
+{
+	struct shm_seg *seg = sweep->self->seg;
+	uint32_t head = shm_load(&sweep->arena->extent_bin[bin]);
+
+	while (head && sweep->n < BATCH && sweep->looked_at < MAX_LOOK) {
+		uint32_t page = head - 1;
+		uint64_t entry = shm_region_get(seg, page / SHM_REGION_PAGES);
+		int error;
+
+		if (!shm_entry_has_extents(
+			entry, shm_arena_index(seg, sweep->arena)))
+			return SHM_ECORRUPT;
+		head = shm_load(&seg->pages[page].next);
+		sweep->looked_at++;
+		if (!is_aged(sweep, extent_stamp(seg, page)))
+			continue;
+		error = extent_consider(sweep, page);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* ---- Sweeps -------------------------------------------------------------- */
+
+static int
+arena_sweep_locked(struct sweep *sweep)
+{
+	uint32_t bin = shm_bin(SHM_PAGE);
+	int error = 0;
+
+	for (; error == 0 && bin < SHM_BINS; bin++)
+		if (shm_load(&sweep->arena->bin[bin]))
+			error = bin_sweep(sweep, bin);
+	for (bin = 1; error == 0 && bin < SHM_EXTENT_BINS; bin++)
+		if (shm_load(&sweep->arena->extent_bin[bin]))
+			error = extents_sweep(sweep, bin);
+	return error ? error : top_sweep(sweep);
+}
+
+/* Put a punched piece back; the lock is held. */
+static int
+piece_put_locked(struct sweep *sweep, const struct piece *piece)
+{
+	struct shm_self *self = sweep->self;
+	struct shm_seg *seg = self->seg;
+	uint32_t base = shm_tag_base(0, 0, SHM_FREE);
+
+	if (piece->is_extent) {
+		uint32_t page = shm_page_of(seg, piece->off);
+		uint32_t n = shm_pages(&seg->pages[page]), merged;
+
+		shm_put(&seg->pages[page].head.tag,
+		    base | shm_tag_check(seg->key, piece->off));
+		if (shm_extent_coalesce_locked(
+			self, sweep->arena, page, &merged) != 0)
+			return SHM_ECORRUPT;
+		if (merged == page && shm_pages(&seg->pages[page]) == n &&
+		    n > 2)
+			shm_store(&seg->pages[page + 1].next, CLEAN);
+	} else {
+		struct shm_chunk *chunk = shm_chunk(seg, piece->off);
+		uint32_t size = shm_size(chunk);
+		uint64_t merged;
+
+		shm_put(&chunk->head.tag,
+		    base |
+			shm_tag_check(seg->key, piece->off + SHM_CHUNK_HEAD));
+		if (shm_arena_coalesce_locked(
+			self, sweep->arena, piece->off, &merged) != 0)
+			return SHM_ECORRUPT;
+		if (merged == piece->off && shm_size(chunk) == size &&
+		    piece->first == piece->off + HEAD_END)
+			shm_store(&chunk->stamp_ms, CLEAN);
+	}
+	return 0;
+}
+
+/* The daemon waits for a lock a few times, then goes on without. */
+static bool
+arena_insist(struct sweep *sweep)
+{
+	for (int round = 0; round < 8; round++) {
+		if (shm_arena_trylock(sweep->arena, sweep->self))
+			return true;
+		shm_arena_wait(sweep->arena, sweep->self);
+	}
+	return false;
+}
+
+/* The arena stays locked: the remote list takes the pieces, whose first page
+ * must be there for the link.  What can't even have that waits for the next
+ * daemon. */
+static void
+pieces_push(struct sweep *sweep)
+{
+	struct shm_self *self = sweep->self;
+
+	for (uint32_t i = 0; i < sweep->n; i++) {
+		const struct piece *piece = &sweep->piece[i];
+		uint64_t off =
+		    piece->is_extent ? piece->off : piece->off + SHM_CHUNK_HEAD;
+
+		if (piece->regions == 0 &&
+		    shm_commit(self, off, sizeof(uint64_t)) == 0)
+			(void)shm_remote_push(self, sweep->arena, 1, &off);
+	}
+}
+
+/* Punch what was taken out, and put it back. */
+static void
+pieces_punch(struct sweep *sweep)
+{
+	struct shm_seg *seg = sweep->self->seg;
+	int error = 0;
+
+	for (uint32_t i = 0; i < sweep->n; i++) {
+		struct piece *piece = &sweep->piece[i];
+		uint64_t before = shm_load(&seg->super->punched);
+
+		if (piece->regions)
+			shm_region_return(seg, shm_region_of(seg, piece->off),
+			    piece->regions);
+		else
+			(void)shm_uncommit(seg, piece->first, piece->len);
+		sweep->bytes += shm_load(&seg->super->punched) - before;
+	}
+	if (!arena_insist(sweep)) {
+		pieces_push(sweep);
+		return;
+	}
+	for (uint32_t i = 0; i < sweep->n && error == 0; i++)
+		if (sweep->piece[i].regions == 0)
+			error = piece_put_locked(sweep, &sweep->piece[i]);
+	shm_bump(&sweep->arena->counters.punched, sweep->bytes);
+	if (error)
+		shm_arena_quarantine(sweep->arena);
+	shm_arena_unlock(sweep->arena);
+}
+
+/* One batch; false if there was nothing to do or the arena is locked. */
+static bool
+arena_sweep(struct sweep *sweep)
+{
+	struct shm_arena *arena = sweep->arena;
+	int error;
+
+	sweep->n = sweep->looked_at = 0;
+	if (shm_load(&arena->state) != SHM_ARENA_ACTIVE ||
+	    !shm_arena_trylock(arena, sweep->self))
+		return false;
+	error = shm_remote_drain_locked(sweep->self, arena);
+	if (error == 0)
+		error = arena_sweep_locked(sweep);
+	if (error)
+		shm_arena_quarantine(arena);
+	shm_arena_unlock(arena);
+	if (error == 0 && sweep->n)
+		pieces_punch(sweep);
+	return error == 0 && sweep->n == BATCH;
+}
+
+/* Commit ahead of the top of a busy arena. */
+static void
+grow_ahead(struct shm_self *self, struct shm_arena *arena)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t pad = self->param[SHM_PARAM_top_pad], top, size, have;
+
+	if (!shm_arena_trylock(arena, self))
+		return;
+	top = shm_load(&arena->top);
+	size = top && shm_chunk_is_sane(seg, top)
+	    ? shm_size(shm_chunk(seg, top))
+	    : 0;
+	shm_arena_unlock(arena);
+	if (size == 0 || size > shm_region_end(seg, top) - top)
+		return;
+	have = shm_committed_prefix(seg, top, size);
+	if (have == size || have >= pad / 2)
+		return;
+	/* At the limit the allocation itself will say so. */
+	if (shm_commit(self, top, size < have + pad ? size : have + pad) != 0)
+		self->failure = SHM_FAIL_NONE;
+}
+
+uint64_t
+shm_tick(struct shm_seg *seg, uint64_t system_pages)
+{
+	uint32_t n = shm_get(&seg->super->n_arenas);
+	uint64_t bytes = 0;
+	struct shm_self self;
+
+	shm_store(&seg->super->clock_ms, shm_clock_ms());
+	shm_store(&seg->super->system_pages, system_pages);
+	shm_daemon_self(seg, &self);
+	if (seg->has_leftovers)
+		seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
+	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
+		struct shm_arena *arena = &seg->arenas[i];
+		uint64_t locked = shm_load(&arena->locked);
+		struct sweep sweep = { .self = &self,
+			.arena = arena,
+			.age_ms = (uint32_t)self.param[SHM_PARAM_decay_ms],
+			.is_idle = locked == shm_load(&arena->tick_locked) };
+
+		if (!sweep.is_idle)
+			grow_ahead(&self, arena);
+		(void)arena_sweep(&sweep);
+		shm_store(&arena->tick_locked, shm_load(&arena->locked));
+		bytes += sweep.bytes;
+	}
+	return bytes;
+}
+
+uint64_t
+shm_trim(struct shm_seg *seg, int32_t arena, bool is_dry)
+{
+	uint32_t n = shm_get(&seg->super->n_arenas);
+	uint64_t bytes = 0;
+	struct shm_self self;
+
+	shm_daemon_self(seg, &self);
+	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
+		struct sweep sweep = { .self = &self,
+			.arena = &seg->arenas[i],
+			.is_dry = is_dry };
+
+		if (arena >= 0 && (uint32_t)arena != i)
+			continue;
+		for (int round = 0; round < 1024; round++)
+			if (!arena_sweep(&sweep))
+				break;
+		bytes += sweep.bytes;
+	}
+	return bytes;
+}

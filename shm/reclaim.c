@@ -1,0 +1,371 @@
+/*
+ * Giving back what the dead held, and repairing what they had locked.
+ *
+ * The progress is in the segment: a region's bit in the dead client's bitmap is
+ * cleared when nothing of his is left there.  So each step is idempotent, and a
+ * daemon that is killed in here is followed by one that goes on.
+ *
+ *   1 settle   what its threads were publishing; their pins and records
+ *   2 repair   arenas whose lock they held: rebuild the index
+ *   3 regions  what is CACHED, REMOTE, OWNED: at once; UNLINKED and RETIRED:
+ *              when everybody who was reading at the death has left
+ *   4 slot     free again when no call that began before the death goes on
+ */
+#include "shm/arena.h"
+#include "shm/commit.h"
+#include "shm/daemon.h"
+#include "shm/epoch.h"
+#include "shm/head.h"
+#include "shm/publish.h"
+#include "shm/thread.h"
+
+/* Whose memory goes back. */
+struct victim {
+	struct shm_self *self; /* the daemon */
+	uint32_t slot;
+	uint32_t generation;
+	bool is_daemon;     /* every generation but `generation` */
+	bool is_grace_over; /* UNLINKED and RETIRED too */
+	struct shm_reclaimed *sum;
+	uint64_t looked_at; /* chunks */
+	bool is_left;       /* something must wait for readers */
+};
+
+static bool
+victim_owns(struct victim *victim, uint32_t tag)
+{
+	enum shm_state state = shm_tag_state(tag);
+	bool is_same =
+	    shm_tag_generation(tag) == victim->generation % SHM_TAG_GENERATIONS;
+
+	if (shm_tag_owner(tag) != victim->slot || !shm_state_is_client(state) ||
+	    is_same == victim->is_daemon)
+		return false;
+	if ((state == SHM_UNLINKED || state == SHM_RETIRED) &&
+	    !victim->is_grace_over) {
+		victim->is_left = true;
+		return false;
+	}
+	return true;
+}
+
+/* Make the tag at PLACE FREE if it still is TAG. */
+static bool
+tag_free(_Atomic uint32_t *place, uint32_t tag)
+{
+	return shm_cas(place, &tag, shm_tag_base(0, 0, SHM_FREE) | (tag & 255));
+}
+
+static void
+sum_add(struct victim *victim, uint64_t bytes)
+{
+	victim->sum->chunks++;
+	victim->sum->bytes += bytes;
+}
+
+/* ---- Regions; lock held -------------------------------------------------- */
+
+static int
+chunks_reclaim(struct victim *victim, struct shm_arena *arena, uint32_t region)
+{
+	struct shm_seg *seg = victim->self->seg;
+	uint64_t c = shm_region_off(seg, region), end = c + SHM_CHUNK_MAX;
+	struct shm_head_copy head;
+
+	for (; c < end; c += head.len) {
+		struct shm_chunk *chunk = shm_chunk(seg, c);
+		int error;
+
+		if (shm_chunk_read(seg, c, end, &head) != 0)
+			return SHM_ECORRUPT;
+		victim->looked_at++;
+		if (!victim_owns(victim, head.tag) ||
+		    !tag_free(&chunk->head.tag, head.tag))
+			continue;
+		sum_add(victim, head.len);
+		error = shm_arena_coalesce_locked(victim->self, arena, c, &c);
+		if (error)
+			return error;
+		head.len = shm_size(shm_chunk(seg, c));
+	}
+	return 0;
+}
+
+static int
+extents_reclaim(
+    struct victim *victim, struct shm_arena *arena, uint32_t first, uint32_t n)
+{
+	struct shm_seg *seg = victim->self->seg;
+	uint32_t page = first * SHM_REGION_PAGES;
+	uint32_t end = page + n * SHM_REGION_PAGES;
+	struct shm_head_copy head;
+
+	for (; page < end; page += (uint32_t)(head.len / SHM_PAGE)) {
+		int error;
+
+		if (shm_extent_read(seg, page, end, &head) != 0)
+			return SHM_ECORRUPT;
+		victim->looked_at++;
+		if (!victim_owns(victim, head.tag) ||
+		    !tag_free(&seg->pages[page].head.tag, head.tag))
+			continue;
+		sum_add(victim, head.len);
+		error = shm_extent_coalesce_locked(
+		    victim->self, arena, page, &page);
+		if (error)
+			return error;
+		head.len = (uint64_t)shm_pages(&seg->pages[page]) * SHM_PAGE;
+	}
+	return 0;
+}
+
+/* ---- Regions ------------------------------------------------------------- */
+
+/* Of a region on its way in or out: return it if the victim had claimed it. */
+static void
+claim_reclaim(struct victim *victim, uint32_t region, uint64_t entry)
+{
+	struct shm_seg *seg = victim->self->seg;
+	bool is_same =
+	    shm_entry_generation(entry) == (victim->generation & 0xffff);
+
+	if (shm_entry_slot(entry) != victim->slot ||
+	    is_same == victim->is_daemon)
+		return;
+	shm_put(&seg->regions[region],
+	    shm_region_entry(SHM_REGION_CLAIMED, 0, victim->self->slot,
+		victim->self->generation));
+	shm_region_return(seg, region, 1);
+}
+
+/* 0: nothing of the victim is left in REGION but what waits for readers. */
+static int
+region_reclaim(struct victim *victim, uint32_t region)
+{
+	struct shm_seg *seg = victim->self->seg;
+	uint64_t off = shm_region_off(seg, region);
+	uint64_t entry = shm_region_get(seg, region);
+	uint32_t first = region, n = 1;
+	struct shm_arena *arena;
+	bool is_extent;
+	int error;
+
+	victim->sum->regions++;
+	arena = shm_arena_of(seg, off, &is_extent);
+	if (!arena || (is_extent && !shm_region_run(seg, region, &first, &n))) {
+		claim_reclaim(victim, region, entry);
+		return 0;
+	}
+	if (shm_load(&arena->state) == SHM_ARENA_SICK)
+		return 0;
+	if (!shm_arena_trylock(arena, victim->self))
+		return SHM_ERETRY;
+	error = shm_remote_drain_locked(victim->self, arena);
+	if (error == 0 && shm_region_get(seg, region) == entry)
+		error = is_extent ? extents_reclaim(victim, arena, first, n)
+				  : chunks_reclaim(victim, arena, region);
+	if (error)
+		shm_arena_quarantine(arena);
+	shm_arena_unlock(arena);
+	return 0;
+}
+
+/*
+ * Visit the regions that the victim's bitmap names, until MAX chunks have been
+ * looked at.  0: there are more; 1: all were visited; SHM_ERETRY: all, but some
+ * could not be locked or must wait.
+ */
+static int
+regions_reclaim(struct victim *victim, uint64_t max)
+{
+	struct shm_seg *seg = victim->self->seg;
+	_Atomic uint64_t *bits =
+	    seg->client_bits + (uint64_t)victim->slot * seg->n_bit_words;
+	int result = 1;
+
+	for (uint32_t w = 0; w < seg->n_bit_words; w++) {
+		uint64_t todo = shm_load(&bits[w]);
+
+		for (; todo; todo &= todo - 1) {
+			uint32_t bit = (uint32_t)__builtin_ctzll(todo);
+			uint32_t region = w * 64 + bit;
+
+			if (victim->looked_at >= max)
+				return 0;
+			victim->is_left = false;
+			if (region < seg->n_regions &&
+			    region_reclaim(victim, region) != 0)
+				victim->is_left = true;
+			if (victim->is_left)
+				result = SHM_ERETRY;
+			else if (!victim->is_daemon)
+				atomic_fetch_and(
+				    &bits[w], ~(UINT64_C(1) << bit));
+		}
+	}
+	return result;
+}
+
+/* ---- Threads and locks --------------------------------------------------- */
+
+static void
+threads_settle(struct shm_seg *seg, uint32_t slot, uint32_t generation)
+{
+	uint32_t n = shm_threads_used(seg);
+
+	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++) {
+		if (shm_get(&seg->pins->pin[i].owner) !=
+		    shm_pin_owner(slot, generation))
+			continue;
+		if (shm_owner_slot(shm_thread_owner(seg, i)) == slot)
+			shm_publish_settle(seg, i);
+		shm_thread_release(seg, i);
+	}
+}
+
+/* Is the holder that WORD names dead?  A record is given to another thread only
+ * after its locks were repaired, so a word that doesn't fit it is too. */
+static bool
+holder_is_dead(const struct shm_self *self, uint32_t word)
+{
+	const struct shm_seg *seg = self->seg;
+	uint32_t thread = shm_lock_thread(word), slot;
+	uint64_t owner;
+
+	if (thread == SHM_DAEMON_THREAD)
+		return (word & ~SHM_LOCK_WAITERS) != self->lock_word;
+	if (thread >= SHM_THREADS)
+		return true;
+	owner = shm_thread_owner(seg, thread);
+	slot = shm_owner_slot(owner);
+	return slot <= SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
+	    (shm_owner_generation(owner) & 255) != (word >> 16 & 255) ||
+	    shm_get(&seg->clients[slot].state) != SHM_CLIENT_LIVE;
+}
+
+uint32_t
+shm_repair_dead_locks(struct shm_seg *seg)
+{
+	uint32_t n = shm_get(&seg->super->n_arenas), repaired = 0;
+	struct shm_self self;
+
+	shm_daemon_self(seg, &self);
+	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
+		struct shm_arena *arena = &seg->arenas[i];
+		uint32_t word = shm_get(&arena->lock);
+
+		if (word == 0 || !holder_is_dead(&self, word) ||
+		    !shm_arena_steal(arena, &self, word))
+			continue;
+		shm_bump(&arena->owner_deaths, 1);
+		if (shm_load(&arena->state) != SHM_ARENA_SICK &&
+		    shm_arena_rebuild_locked(&self, arena) == 0)
+			repaired++;
+		shm_bump(&arena->repairs, 1);
+		shm_arena_unlock(arena);
+	}
+	if (repaired)
+		shm_bump(&seg->super->recovered_locks, repaired);
+	return repaired;
+}
+
+/* Does a call that began before EPOCH still go on? */
+static bool
+calls_go_on(const struct shm_seg *seg, uint64_t epoch)
+{
+	uint32_t n = shm_threads_used(seg);
+
+	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++) {
+		uint64_t began;
+
+		if (shm_thread_owner(seg, i) == 0)
+			continue;
+		began = shm_get(&seg->threads[i].call_epoch);
+		if (began && began <= epoch)
+			return true;
+	}
+	return false;
+}
+
+/* ---- Slots --------------------------------------------------------------- */
+
+/* Add the counters of the dead to the segment's. */
+static void
+counters_fold(struct shm_seg *seg, struct shm_client *client)
+{
+	struct shm_super *super = seg->super;
+
+	shm_bump(&super->allocs, shm_load(&client->allocs));
+	shm_bump(&super->frees, shm_load(&client->frees));
+	shm_bump(&super->requested, shm_load(&client->requested));
+	shm_bump(&super->misuses, shm_load(&client->misuses));
+	for (int i = 0; i < SHM_FAILURES; i++)
+		shm_bump(&super->failures[i], shm_load(&client->failures[i]));
+	for (uint32_t i = 0; i < SHM_BINS; i++) {
+		shm_bump(&super->class_allocs[i],
+		    shm_load(&client->class_allocs[i]));
+		shm_bump(&super->class_requested[i],
+		    shm_load(&client->class_requested[i]));
+	}
+}
+
+static void
+slot_free(struct shm_seg *seg, struct shm_client *client)
+{
+	int64_t retired = shm_load(&client->retired_bytes);
+	bool was_committing = shm_load(&client->commit_pending) != 0;
+
+	counters_fold(seg, client);
+	if (retired > 0)
+		shm_sub(&seg->super->retired_bytes, (uint64_t)retired);
+	shm_store(&client->death, shm_epoch_stamp(seg));
+	shm_put(&client->state, SHM_CLIENT_FREE);
+	shm_bump(&seg->super->recovered_clients, 1);
+	if (was_committing)
+		shm_commit_recount(seg);
+}
+
+int
+shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
+    struct shm_reclaimed *sum)
+{
+	struct shm_client *client = &seg->clients[slot];
+	struct shm_reclaimed before = *sum;
+	struct victim victim = { .slot = slot, .sum = sum };
+	struct shm_self self;
+	int result;
+
+	if (slot <= SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
+	    shm_get(&client->state) != SHM_CLIENT_DEAD)
+		return 1;
+	shm_daemon_self(seg, &self);
+	victim.self = &self;
+	victim.generation = shm_load(&client->generation);
+	victim.is_grace_over = shm_epoch_oldest(seg) > shm_load(&client->death);
+	(void)shm_repair_dead_locks(seg);
+	threads_settle(seg, slot, victim.generation);
+	result = regions_reclaim(&victim, max_chunks);
+	shm_bump(&seg->super->recovered_chunks, sum->chunks - before.chunks);
+	shm_bump(&seg->super->recovered_bytes, sum->bytes - before.bytes);
+	if (result == 1 && calls_go_on(seg, shm_load(&client->settled)))
+		result = SHM_ERETRY;
+	if (result == 1)
+		slot_free(seg, client);
+	return result;
+}
+
+int
+shm_reclaim_leftovers(struct shm_seg *seg)
+{
+	struct shm_reclaimed sum = { 0, 0, 0 };
+	struct victim victim = { .slot = SHM_DAEMON_SLOT,
+		.sum = &sum,
+		.is_daemon = true,
+		.is_grace_over = true };
+	struct shm_self self;
+
+	shm_daemon_self(seg, &self);
+	victim.self = &self;
+	victim.generation = self.generation;
+	return regions_reclaim(&victim, UINT64_MAX) == 1 ? 0 : SHM_ERETRY;
+}
