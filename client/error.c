@@ -1,11 +1,14 @@
-/* Errors in words, and the proof that both lists of them are the same. */
+/*
+ * Errors as text, and the proof that the public header and the table agree.
+ */
 #include <assert.h>
+#include <errno.h>
 
+#include "client/heap.h"
 #include "shm/error.h"
-#include "shmalloc/shmalloc.h"
 
 #define SHM_ERROR(name, value, text)                                           \
-	static_assert((int)SHMALLOC_##name == (value), "shm/error.def");
+	static_assert((int)SHMALLOC_##name == (value), "shmalloc.h disagrees");
 #include "shm/error.def"
 #undef SHM_ERROR
 
@@ -22,5 +25,29 @@ shmalloc_strerror(int error)
 #undef SHM_ERROR
 	default:
 		return "unknown error";
+	}
+}
+
+int
+heap_errno(int error)
+{
+	switch (error) {
+	case SHMALLOC_EINVAL:
+		return EINVAL;
+	case SHMALLOC_EBUSY:
+		return EAGAIN;
+	case SHMALLOC_EPERM:
+	case SHMALLOC_ENOTOWNER:
+		return EPERM;
+	case SHMALLOC_EREADONLY:
+		return EROFS;
+	case SHMALLOC_ECORRUPT:
+		return EIO;
+	case SHMALLOC_EUNREACHABLE:
+	case SHMALLOC_EGONE:
+	case SHMALLOC_ETIMEDOUT:
+		return ENOTCONN;
+	default:
+		return ENOMEM;
 	}
 }

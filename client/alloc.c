@@ -1,0 +1,405 @@
+/*
+ * Allocating and freeing: the fast paths, and the way to the slow ones.
+ *
+ * A hit touches the thread's private cache and one line of the object.  The
+ * in-call mark is the frame's address: a signal handler that finds it knows
+ * that it interrupted a call, and a later call that finds one above itself
+ * knows that the call was left by a jump.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "client/cache.h"
+
+#define NOINLINE __attribute__((noinline))
+
+/* Between the mark and the work, and between the work and its clearing: for the
+ * compiler; a handler runs on the same core. */
+#define FENCE() atomic_signal_fence(memory_order_seq_cst)
+
+static NOINLINE shmalloc_off
+alloc_slow(struct shmalloc *heap, size_t size)
+{
+	struct cache *cache = cache_enter(heap);
+	shmalloc_off off;
+
+	if (!cache)
+		return 0;
+	if (heap->seg.is_read_only) {
+		cache_leave(cache);
+		return errno = EROFS, 0;
+	}
+	off = cache_alloc(cache, size);
+	cache_leave(cache);
+	return off;
+}
+
+shmalloc_off
+shmalloc_alloc(struct shmalloc *heap, size_t size)
+{
+	struct cache *cache = cache_current;
+	struct cache_class *k;
+	_Atomic uint32_t *tag;
+	uint32_t n, check;
+	uint64_t off;
+
+	if (SHM_UNLIKELY(
+		cache->heap != heap || size > cache->fast_max || cache->busy))
+		return alloc_slow(heap, size);
+	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	FENCE();
+	k = &cache->class[shm_class(shm_chunk_size(size))];
+	n = k->n;
+	if (SHM_UNLIKELY(n == 0))
+		goto slow;
+	off = k->slot[n - 1];
+	tag = (_Atomic uint32_t *)(void *)(cache->base + off - 4);
+	check = shm_tag_check(cache->key, off);
+	if (SHM_UNLIKELY(shm_load(tag) != (cache->cached | check)))
+		goto slow;
+	shm_put(tag, cache->owned | check);
+	k->n = n - 1;
+	k->allocs++;
+	k->requested += size;
+	FENCE();
+	cache->busy = 0;
+	return off;
+slow:
+	cache->busy = 0;
+	return alloc_slow(heap, size);
+}
+
+/* ---- Freeing ------------------------------------------------------------- */
+
+/* A chunk whose tag is not ours to store over: another client's, the segment's,
+ * or none at all. */
+static void
+free_foreign(
+    struct cache *cache, uint64_t off, _Atomic uint32_t *place, uint32_t tag)
+{
+	struct shm_self *self = &cache->self;
+	struct shm_seg *seg = self->seg;
+	enum shm_state state = shm_tag_state(tag);
+	uint32_t to = cache->cached, owner = shm_tag_owner(tag);
+	uint64_t size = shm_heap_size(seg, off);
+
+	if (state == SHM_UNLINKED)
+		to = shm_tag_base(self->slot, self->generation, SHM_RETIRED);
+	else if (state != SHM_OWNED && state != SHM_SHARED) {
+		cache_misuse(cache, off, shm_state_is_thread(state) ? 4 : 2);
+		return;
+	}
+	shm_self_visit(self, shm_region_of(seg, off));
+	if (!shm_cas(place, &tag, to | shm_tag_check(cache->key, off))) {
+		cache_misuse(cache, off, 2);
+		return;
+	}
+	if (state != SHM_SHARED && owner != self->slot && owner < SHM_CLIENTS)
+		cache_count_held(cache, owner, size, -1);
+	if (state == SHM_SHARED || owner != self->slot)
+		cache_count_held(cache, self->slot, size, 1);
+	if (state != SHM_UNLINKED)
+		cache_put(cache, off);
+	else if (cache_retire(cache, off) != 0)
+		/* It stays RETIRED, and goes back when we have ended. */
+		cache_count_held(cache, self->slot, size, -1);
+}
+
+/* With check.level 2: does a head really begin there? */
+static bool
+head_is_there(struct cache *cache, uint64_t off)
+{
+	return cache->self.param[SHM_PARAM_check_level] < 2 ||
+	    shm_heap_has_head(&cache->self, off);
+}
+
+static void
+free_checked(struct cache *cache, uint64_t off)
+{
+	struct shm_seg *seg = cache->self.seg;
+	_Atomic uint32_t *place = shm_tag_at(seg, off);
+	uint32_t tag;
+
+	if (!place) {
+		cache_misuse(cache, off, 1);
+		return;
+	}
+	tag = shm_load(place);
+	if (!shm_tag_is_valid(seg, off, tag)) {
+		cache_misuse(cache, off, tag ? 3 : 1);
+		return;
+	}
+	if (!head_is_there(cache, off)) {
+		cache_misuse(cache, off, 1);
+		return;
+	}
+	if ((tag & ~UINT32_C(255)) != cache->owned ||
+	    cache->self.param[SHM_PARAM_check_level]) {
+		free_foreign(cache, off, place, tag);
+		return;
+	}
+	shm_put(place, cache->cached | (tag & 255));
+	cache_put(cache, off);
+}
+
+/* mmap_threshold grows when an object that had pages of its own is freed, so
+ * that the next one of its size comes from an arena (glibc). */
+static void
+threshold_adapt(struct cache *cache, uint64_t off)
+{
+	struct shm_seg *seg = cache->self.seg;
+	uint64_t size = shm_heap_usable(seg, off);
+	bool is_extent;
+
+	if (off % SHM_PAGE || !shm_load(&seg->tunables->is_dynamic) ||
+	    !shm_arena_of(seg, off, &is_extent) || !is_extent ||
+	    size > shm_params[SHM_PARAM_mmap_threshold].max ||
+	    size < shm_heap_threshold(&cache->self))
+		return;
+	shm_store(&seg->super->mmap_dynamic, (uint32_t)size + 1);
+}
+
+static NOINLINE void
+free_slow(struct shmalloc *heap, shmalloc_off off)
+{
+	int saved = errno;
+	struct cache *cache;
+
+	if (off == 0)
+		return;
+	cache = cache_enter(heap);
+	if (cache && !heap->seg.is_read_only) {
+		threshold_adapt(cache, off);
+		free_checked(cache, off);
+	}
+	if (cache)
+		cache_leave(cache);
+	errno = saved;
+}
+
+void
+shmalloc_free(struct shmalloc *heap, shmalloc_off off)
+{
+	struct cache *cache = cache_current;
+	struct shm_head *head;
+	struct cache_class *k;
+	uint32_t size, check, n;
+
+	/* A page's beginning may be an extent's; the check for misaligned
+	 * offsets is the tag's. */
+	if (SHM_UNLIKELY(cache->heap != heap || cache->busy ||
+		off - cache->heap_off >= cache->heap_len || (off & 15) ||
+		(off & (SHM_PAGE - 1)) == 0))
+		goto slow;
+	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	FENCE();
+	head = (struct shm_head *)(void *)(cache->base + off - 8);
+	check = shm_tag_check(cache->key, off);
+	size = shm_load(&head->size) & ~SHM_FLAGS;
+	if (SHM_UNLIKELY(shm_load(&head->tag) != (cache->owned | check) ||
+		size >= SHM_LARGE_MIN || size < SHM_CHUNK_MIN))
+		goto undo;
+	k = &cache->class[(size >> 4) - 2];
+	n = k->n;
+	if (SHM_UNLIKELY(n >= k->cap))
+		goto undo;
+	shm_put(&head->tag, cache->cached | check);
+	k->slot[n] = off;
+	k->n = n + 1;
+	FENCE();
+	cache->busy = 0;
+	return;
+undo:
+	cache->busy = 0;
+slow:
+	free_slow(heap, off);
+}
+
+/* ---- The rest of the family ---------------------------------------------- */
+
+shmalloc_off
+shmalloc_zalloc(struct shmalloc *heap, size_t n, size_t size)
+{
+	size_t all;
+	shmalloc_off off;
+
+	if (__builtin_mul_overflow(n, size, &all))
+		all = SIZE_MAX;
+	off = shmalloc_alloc(heap, all);
+	if (off)
+		memset(shmalloc_ptr(heap, off), 0, all);
+	return off;
+}
+
+static shmalloc_off
+aligned_slow(struct cache *cache, size_t align, size_t size)
+{
+	struct shm_self *self = &cache->self;
+	shmalloc_off off;
+
+	cache_refresh(cache);
+	if (size >= shm_heap_threshold(self) ||
+	    size > SHM_CHUNK_MAX - SHM_REGION_TAIL - 2 * align)
+		return cache_alloc(cache,
+		    size > shm_heap_threshold(self) ? size
+						    : shm_heap_threshold(self));
+	if (!cache_quota(cache, size))
+		return 0;
+	off =
+	    shm_heap_take_aligned(self, shm_chunk_size(size), (uint32_t)align);
+	if (off == 0)
+		return cache_fail(cache, self->failure, size), 0;
+	shm_put(shm_tag_at(self->seg, off),
+	    cache->owned | shm_tag_check(cache->key, off));
+	cache_count_large(cache, off, size);
+	return off;
+}
+
+shmalloc_off
+shmalloc_aligned_alloc(struct shmalloc *heap, size_t align, size_t size)
+{
+	struct cache *cache;
+	shmalloc_off off = 0;
+
+	if (align == 0 || (align & (align - 1)) || align > SHM_PAGE)
+		return errno = EINVAL, 0;
+	if (align <= SHM_GRANULE)
+		return shmalloc_alloc(heap, size);
+	cache = cache_enter(heap);
+	if (!cache)
+		return 0;
+	if (heap->seg.is_read_only)
+		errno = EROFS;
+	else
+		off = aligned_slow(cache, align, size);
+	cache_leave(cache);
+	return off;
+}
+
+size_t
+shmalloc_usable_size(struct shmalloc *heap, shmalloc_off off)
+{
+	struct shm_seg *seg = &heap->seg;
+	_Atomic uint32_t *place = shm_tag_at(seg, off);
+	uint32_t tag = place ? shm_load(place) : 0;
+	enum shm_state state = shm_tag_state(tag);
+
+	if (!shm_tag_is_valid(seg, off, tag) || state < SHM_OWNED)
+		return 0;
+	return shm_heap_usable(seg, off);
+}
+
+/* May OFF be resized by the caller?  0 or an errno. */
+static int
+resize_check(struct cache *cache, shmalloc_off off)
+{
+	struct shm_seg *seg = cache->self.seg;
+	_Atomic uint32_t *place = shm_tag_at(seg, off);
+	uint32_t tag = place ? shm_load(place) : 0;
+
+	if (seg->is_read_only)
+		return EROFS;
+	if (!shm_tag_is_valid(seg, off, tag) ||
+	    shm_tag_state(tag) < SHM_OWNED || !head_is_there(cache, off))
+		return EINVAL;
+	return (tag & ~UINT32_C(255)) == cache->owned ? 0 : EPERM;
+}
+
+/* Resize in place if that wastes less than half. */
+static bool
+resize_here(struct cache *cache, shmalloc_off off, size_t size)
+{
+	struct shm_seg *seg = cache->self.seg;
+	uint64_t before = shm_heap_size(seg, off), after;
+	bool is_extent;
+
+	if (size > before && !cache_quota(cache, size - before))
+		return false;
+	if (!shm_heap_resize(&cache->self, off, size))
+		return false;
+	after = shm_heap_size(seg, off);
+	if (shm_arena_of(seg, off, &is_extent) && is_extent)
+		cache_note_extent(cache, off, size);
+	if (after != before) {
+		cache_count_held(cache, cache->self.slot, before, -1);
+		cache_count_held(cache, cache->self.slot, after, 1);
+	}
+	shm_add(&cache->self.client->reallocs_in_place, 1);
+	return true;
+}
+
+shmalloc_off
+shmalloc_realloc(struct shmalloc *heap, shmalloc_off off, size_t size)
+{
+	struct cache *cache;
+	size_t have;
+	shmalloc_off new;
+	int error;
+
+	if (off == 0)
+		return shmalloc_alloc(heap, size);
+	cache = cache_enter(heap);
+	if (!cache)
+		return 0;
+	error = resize_check(cache, off);
+	if (error) {
+		cache_leave(cache);
+		return errno = error, 0;
+	}
+	cache_refresh(cache);
+	if (resize_here(cache, off, size)) {
+		cache_leave(cache);
+		return off;
+	}
+	have = shm_heap_usable(&heap->seg, off);
+	new = cache_alloc(cache, size);
+	cache_leave(cache);
+	if (new == 0)
+		return 0;
+	memcpy(shmalloc_ptr(heap, new), shmalloc_ptr(heap, off),
+	    have < size ? have : size);
+	shmalloc_free(heap, off);
+	return new;
+}
+
+size_t
+shmalloc_alloc_batch(
+    struct shmalloc *heap, size_t size, size_t n, shmalloc_off ret_off[])
+{
+	size_t got = 0;
+
+	while (got < n) {
+		shmalloc_off off = shmalloc_alloc(heap, size);
+
+		if (off == 0)
+			break;
+		ret_off[got++] = off;
+	}
+	return got;
+}
+
+void
+shmalloc_free_batch(struct shmalloc *heap, size_t n, const shmalloc_off off[])
+{
+	for (size_t i = 0; i < n; i++)
+		shmalloc_free(heap, off[i]);
+}
+
+const struct shmalloc_failure *
+shmalloc_last_failure(struct shmalloc *heap)
+{
+	static const struct shmalloc_failure none = { "none", 0, 0, 0 };
+	struct cache *cache = cache_find(heap);
+
+	return cache ? &cache->failure : &none;
+}
+
+shmalloc_off
+shmalloc_offset(const struct shmalloc *heap, const void *ptr)
+{
+	const char *p = ptr;
+
+	return p > heap->seg.base && p < heap->seg.base + heap->seg.len
+	    ? (shmalloc_off)(p - heap->seg.base)
+	    : 0;
+}

@@ -1,0 +1,285 @@
+/*
+ * Thread caches: making, finding and ending them; the in-call mark.
+ */
+#include "client/cache.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "shm/epoch.h"
+#include "shm/publish.h"
+#include "shm/thread.h"
+
+/* What a thread without a cache has as its current one: matches no heap. */
+static struct cache cache_none = { .heap = (struct shmalloc *)1 };
+
+_Thread_local struct cache *cache_current
+    __attribute__((tls_model("initial-exec"))) = &cache_none;
+
+/* All caches of this thread. */
+static _Thread_local struct cache *cache_list
+    __attribute__((tls_model("initial-exec")));
+
+static pthread_key_t end_key;
+static pthread_once_t end_once = PTHREAD_ONCE_INIT;
+static int end_error;
+
+/* ---- Ending -------------------------------------------------------------- */
+
+/* Take CACHE off its heap's list. */
+static void
+heap_forget(struct cache *cache)
+{
+	struct heap_guard *guard = cache->heap->guard;
+	struct cache **place;
+
+	(void)pthread_mutex_lock(&guard->lock);
+	for (place = &guard->caches; *place; place = &(*place)->next_of_heap)
+		if (*place == cache) {
+			*place = cache->next_of_heap;
+			break;
+		}
+	(void)pthread_mutex_unlock(&guard->lock);
+}
+
+void
+cache_end(struct cache *cache)
+{
+	struct shmalloc *heap = cache->heap;
+
+	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	if (!heap->seg.is_read_only) {
+		cache_reap(cache);
+		cache_flush_all(cache);
+		cache_count_all(cache);
+	}
+	/* What still waits for readers stays tagged RETIRED: it goes back when
+	 * this process has detached or ended. */
+	free(cache->retired);
+	shm_thread_release(&heap->seg, cache->self.thread);
+	heap_forget(cache);
+	cache->heap = NULL;
+}
+
+/* The thread ends: all its caches do. */
+static void
+thread_end(void *arg)
+{
+	struct cache *cache = cache_list;
+
+	(void)arg;
+	cache_list = NULL;
+	cache_current = &cache_none;
+	while (cache) {
+		struct cache *next = cache->next;
+		size_t len = cache->len;
+
+		if (cache->heap)
+			cache_end(cache);
+		/* A block that a fork wiped doesn't know its length. */
+		if (len)
+			(void)munmap(cache, len);
+		cache = next;
+	}
+}
+
+static void
+end_key_make(void)
+{
+	end_error = pthread_key_create(&end_key, thread_end);
+}
+
+/* ---- Making -------------------------------------------------------------- */
+
+static uint32_t
+class_room(uint32_t class)
+{
+	uint32_t n = CACHE_CLASS_BYTES / shm_class_size(class);
+
+	return n < CACHE_CLASS_MIN ? CACHE_CLASS_MIN : n;
+}
+
+/* A block with room for every class's array. */
+static struct cache *
+block_make(void)
+{
+	size_t len = sizeof(struct cache);
+	struct cache *cache;
+	uint64_t *slot;
+
+	for (uint32_t i = 0; i < SHM_CLASSES; i++)
+		len += class_room(i) * sizeof(uint64_t);
+	cache = mmap(NULL, len, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (cache == MAP_FAILED)
+		return NULL;
+	if (madvise(cache, len, MADV_WIPEONFORK) != 0) {
+		(void)munmap(cache, len);
+		return NULL;
+	}
+	cache->len = len;
+	slot = (uint64_t *)(void *)(cache + 1);
+	for (uint32_t i = 0; i < SHM_CLASSES; i++) {
+		cache->class[i].slot = slot;
+		cache->class[i].max = class_room(i);
+		slot += class_room(i);
+	}
+	return cache;
+}
+
+static void
+cache_fill(struct cache *cache, struct shmalloc *heap)
+{
+	struct shm_seg *seg = &heap->seg;
+
+	cache->base = seg->base;
+	cache->key = seg->key;
+	cache->heap_off = seg->heap;
+	cache->owned = cache->self.owned;
+	cache->cached = cache->self.cached;
+	cache->pin = &seg->pins->pin[cache->self.thread];
+	cache->self.arena = cache->self.thread %
+	    (shm_load(&seg->super->n_arenas) ? shm_load(&seg->super->n_arenas)
+					     : 1);
+	cache->failure.reason = "none";
+	cache->self.tunables_generation = UINT64_MAX;
+	if (!seg->is_read_only)
+		cache_refresh(cache);
+}
+
+static struct cache *
+cache_make(struct shmalloc *heap)
+{
+	struct cache *cache;
+	int error;
+
+	if (pthread_once(&end_once, end_key_make) != 0 || end_error)
+		return errno = EAGAIN, NULL;
+	error = heap_attach_child(heap);
+	if (error)
+		return errno = ENOTCONN, NULL;
+	cache = block_make();
+	if (!cache)
+		return errno = ENOMEM, NULL;
+	shm_self_init(
+	    &cache->self, &heap->seg, heap->slot, heap->generation, 0, 0);
+	error = shm_thread_claim(&cache->self);
+	if (error || pthread_setspecific(end_key, cache) != 0) {
+		if (!error)
+			shm_thread_release(&heap->seg, cache->self.thread);
+		(void)munmap(cache, cache->len);
+		return errno = error ? heap_errno(error) : ENOMEM, NULL;
+	}
+	cache_fill(cache, heap);
+	cache->next = cache_list;
+	cache_list = cache;
+	(void)pthread_mutex_lock(&heap->guard->lock);
+	cache->next_of_heap = heap->guard->caches;
+	heap->guard->caches = cache;
+	(void)pthread_mutex_unlock(&heap->guard->lock);
+	cache->heap = heap;
+	return cache;
+}
+
+struct cache *
+cache_find(struct shmalloc *heap)
+{
+	struct cache *cache;
+	sigset_t all, old;
+
+	if (!heap)
+		return errno = EINVAL, NULL;
+	if (cache_current->heap == heap)
+		return cache_current;
+	for (cache = cache_list; cache; cache = cache->next)
+		if (cache->heap == heap)
+			return cache_current = cache;
+	/* A handler that came in here would find half a cache. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	cache = cache_make(heap);
+	if (cache)
+		cache_current = cache;
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return cache;
+}
+
+/* ---- The in-call mark ---------------------------------------------------- */
+
+/*
+ * Is the call that left its frame's address in BUSY still going on below us, so
+ * that we are in a handler that interrupted it?  A handler's frame is deeper by
+ * at least what the kernel saves; a frame at or above the mark means that the
+ * call was left by a jump.
+ */
+static bool
+call_goes_on(uintptr_t busy)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	stack_t stack;
+
+	if (sigaltstack(NULL, &stack) == 0 && (stack.ss_flags & SS_ONSTACK))
+		return true;
+	return here + 512 < busy;
+}
+
+/* Settle what a call that was left by a jump had begun, as the daemon would
+ * after a death. */
+static void
+call_settle(struct cache *cache)
+{
+	struct shm_self *self = &cache->self;
+	struct shm_seg *seg = self->seg;
+	uint32_t n = shm_get(&seg->super->n_arenas);
+
+	if (seg->is_read_only)
+		return;
+	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
+		struct shm_arena *arena = &seg->arenas[i];
+
+		if ((shm_load(&arena->lock) & ~SHM_LOCK_WAITERS) !=
+		    self->lock_word)
+			continue;
+		/* Damage quarantines the arena, which is all we can do. */
+		if (shm_arena_rebuild_locked(self, arena) == 0)
+			shm_bump(&arena->repairs, 1);
+		shm_arena_unlock(arena);
+	}
+	shm_publish_settle(seg, self->thread);
+	if (cache->depth == 0)
+		shm_epoch_exit(cache->pin);
+}
+
+struct cache *
+cache_enter(struct shmalloc *heap)
+{
+	struct cache *cache = cache_find(heap);
+
+	if (!cache)
+		return NULL;
+	if (SHM_UNLIKELY(cache->busy)) {
+		if (call_goes_on(cache->busy))
+			return errno = EDEADLK, NULL;
+		call_settle(cache);
+	}
+	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (!heap->seg.is_read_only)
+		shm_put(&heap->seg.threads[cache->self.thread].call_epoch,
+		    shm_load(&heap->seg.super->epoch));
+	return cache;
+}
+
+void
+cache_leave(struct cache *cache)
+{
+	struct shm_seg *seg = cache->self.seg;
+
+	if (!seg->is_read_only)
+		shm_put(&seg->threads[cache->self.thread].call_epoch, 0);
+	atomic_signal_fence(memory_order_seq_cst);
+	cache->busy = 0;
+}

@@ -1,0 +1,140 @@
+/*
+ * A thread's cache: arrays of free chunks by size class (jemalloc's tcache), in
+ * private memory, so that nobody else can scribble over it and the fast path
+ * needs no atomic read-modify-write.
+ *
+ * The block is mapped with MADV_WIPEONFORK: in a forked child it reads as
+ * zeros, so `heap` matches no attachment and the child's first call takes the
+ * slow path, where it becomes a client of its own.
+ *
+ * What is in an array is tagged CACHED for this client.  Popping tags it OWNED,
+ * pushing CACHED: one store each.  A pop or a flush that finds another tag
+ * drops the entry: two threads had freed the chunk at the same time.
+ */
+#ifndef CLIENT_CACHE_H
+#define CLIENT_CACHE_H
+
+#include <stdbool.h>
+
+#include "client/heap.h"
+#include "shm/heap.h"
+
+#define CACHE_EXACT       62u    /* classes below 1 KiB: one size each */
+#define CACHE_CLASS_BYTES 32768u /* a class holds so much at most */
+#define CACHE_CLASS_MIN   4u     /* or so many chunks, if that is more */
+#define CACHE_FIRST       8u     /* chunks that a class begins with */
+#define CACHE_BATCH       64u    /* chunks of a refill at most */
+#define CACHE_OFF_BITS    48     /* of an entry; above: size / 16 */
+#define CACHE_OFF_MASK    ((UINT64_C(1) << CACHE_OFF_BITS) - 1)
+
+/* One size class.  Thread only. */
+struct cache_class {
+	uint32_t n;     /* chunks in the array */
+	uint32_t cap;   /* as many as it may have now */
+	uint64_t *slot; /* offsets of payloads; above 1 KiB with the size */
+	uint64_t allocs, requested; /* since they were last published */
+	uint32_t max;               /* as many as there is room for */
+	uint32_t published;         /* `n` when it was last published */
+	int64_t taken; /* chunks from arenas, less those put back, since */
+};
+
+/* An object that waits for readers. */
+struct cache_retired {
+	uint64_t off, stamp; /* stamp 0: not stamped yet */
+	uint64_t size;
+};
+
+struct cache {
+	struct shmalloc *heap; /* first: 0 after a fork */
+	/* 0, or the frame address of the call that this thread is in. */
+	uintptr_t busy;
+	char *base;
+	uint64_t key;
+	uint64_t heap_off, heap_len; /* len 0: every free takes the slow way */
+	uint32_t owned, cached;      /* tag bases */
+	uint64_t fast_max; /* requests up to this have exact classes */
+	uint64_t max;      /* requests up to this are cached */
+	struct cache_class class[SHM_CLASSES];
+
+	/* Slow path. */
+	struct shm_self self;
+	struct shm_pin *pin;
+	uint32_t depth;     /* enters without exit */
+	uint64_t cap_bytes; /* sum of cap x size */
+	uint32_t hand;      /* class to shrink next */
+	uint64_t hits_counted;
+	struct cache_retired *retired; /* malloc'd */
+	size_t n_retired, room_retired, n_stamped;
+	struct shmalloc_failure failure;
+	struct cache *next;         /* of this thread: other attachments */
+	struct cache *next_of_heap; /* Guarded by heap->guard->lock */
+	size_t len;                 /* of the mapping */
+};
+
+/* The cache that this thread used last; never NULL.  Initial-exec: one load. */
+extern _Thread_local struct cache *cache_current
+    __attribute__((tls_model("initial-exec")));
+
+/*
+ * This thread's cache for HEAP, made if need be: in a forked child the process
+ * attaches first.  NULL and errno: ENOTCONN, ENOMEM, EAGAIN.
+ */
+struct cache *cache_find(struct shmalloc *heap);
+
+/*
+ * Begin a call that isn't on the fast path: find the cache, mark the call. NULL
+ * and errno, EDEADLK in a handler that interrupted a call.  What an abandoned
+ * call (siglongjmp) left is settled here.
+ */
+struct cache *cache_enter(struct shmalloc *heap);
+void cache_leave(struct cache *cache);
+
+/* Allocate through the slow path: refill, or go to the arenas.  SIZE may be
+ * anything.  The object is OWNED.  0 and errno. */
+shmalloc_off cache_alloc(struct cache *cache, size_t size);
+
+/* Note the bytes asked for in a used extent's entry. */
+void cache_note_extent(struct cache *cache, uint64_t off, size_t size);
+
+/* Give an object that is tagged CACHED for us to the cache or an arena. */
+void cache_put(struct cache *cache, uint64_t off);
+
+/* Put everything that the cache holds back into the arenas. */
+void cache_flush_all(struct cache *cache);
+
+/* Apply tunables that have changed. */
+void cache_refresh(struct cache *cache);
+
+/* Publish the counters of one class, or of all. */
+void cache_count(struct cache *cache, uint32_t class);
+void cache_count_all(struct cache *cache);
+
+/* Note an allocation of SIZE bytes that did not go through a class, and the
+ * free of an object of LEN bytes that did not. */
+void cache_count_large(struct cache *cache, uint64_t off, size_t size);
+void cache_count_free(struct cache *cache, uint64_t len);
+
+/* Objects of LEN bytes came into (1) or left (-1) what SLOT's client holds
+ * otherwise than by allocating and freeing. */
+void cache_count_held(
+    struct cache *cache, uint32_t slot, uint64_t len, int64_t n);
+
+/* Free what waits for readers and may go now. */
+void cache_reap(struct cache *cache);
+
+/* Put OFF, tagged RETIRED for us, with those that wait for readers. */
+int cache_retire(struct cache *cache, uint64_t off);
+
+/* Set errno and this thread's failure record for REASON. */
+void cache_fail(struct cache *cache, enum shm_failure reason, uint64_t asked);
+
+/* Is the allocation of SIZE bytes within limit.client and retire.limit? */
+bool cache_quota(struct cache *cache, uint64_t size);
+
+/* A misuse: count it, tell the daemon, do what `misuse` says. */
+void cache_misuse(struct cache *cache, uint64_t off, int kind);
+
+/* End this cache: everything in it goes back, its record is released. */
+void cache_end(struct cache *cache);
+
+#endif

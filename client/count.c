@@ -1,0 +1,93 @@
+/*
+ * Counters: a thread counts in private memory, and adds to its client's slot at
+ * refill and flush, class by class.  So they cost nothing on the fast path, and
+ * lag by what live caches did since.
+ *
+ * Above 1 KiB a class has chunks of several sizes; there a chunk weighs what
+ * the smallest of its class does, when it comes and when it goes.
+ */
+#include "client/cache.h"
+
+static uint64_t
+weight(uint64_t len)
+{
+	uint32_t class;
+
+	if (len > SHM_CHUNK_MAX || len < SHM_CHUNK_MIN)
+		return len;
+	class = shm_class((uint32_t)len);
+	return class < SHM_CLASSES ? shm_class_size(class) : len;
+}
+
+void
+cache_count_held(struct cache *cache, uint32_t slot, uint64_t len, int64_t n)
+{
+	struct shm_client *client = &cache->self.seg->clients[slot];
+
+	shm_add(&client->held_bytes, n * (int64_t)weight(len));
+	shm_add(&client->held_chunks, n);
+}
+
+void
+cache_count(struct cache *cache, uint32_t class)
+{
+	struct cache_class *k = &cache->class[class];
+	struct shm_client *client = cache->self.client;
+	uint32_t bin = shm_bin(shm_class_size(class));
+	int64_t size = shm_class_size(class);
+	int64_t more = (int64_t)k->n - (int64_t)k->published;
+	int64_t frees = (int64_t)k->allocs + more - k->taken;
+	int64_t held = (int64_t)k->allocs - frees;
+
+	if (k->allocs) {
+		shm_add(&client->allocs, k->allocs);
+		shm_add(&client->requested, k->requested);
+		shm_add(&client->class_allocs[bin], k->allocs);
+		shm_add(&client->class_requested[bin], k->requested);
+	}
+	if (frees > 0)
+		shm_add(&client->frees, (uint64_t)frees);
+	if (held) {
+		shm_add(&client->held_bytes, held * size);
+		shm_add(&client->held_chunks, held);
+	}
+	if (more) {
+		shm_add(&client->cached_bytes, more * size);
+		shm_add(&client->cached_chunks, more);
+	}
+	k->allocs = k->requested = 0;
+	k->taken = 0;
+	k->published = k->n;
+}
+
+void
+cache_count_all(struct cache *cache)
+{
+	for (uint32_t i = 0; i < SHM_CLASSES; i++)
+		cache_count(cache, i);
+}
+
+void
+cache_count_large(struct cache *cache, uint64_t off, size_t size)
+{
+	struct shm_client *client = cache->self.client;
+	uint64_t len = shm_heap_size(cache->self.seg, off);
+	bool is_extent = false;
+	uint32_t bin;
+
+	(void)shm_arena_of(cache->self.seg, off, &is_extent);
+	bin = is_extent ? shm_bin_of_pages(len / SHM_PAGE)
+			: shm_bin((uint32_t)len);
+	shm_add(&client->allocs, 1);
+	shm_add(&client->requested, size);
+	shm_add(&client->class_allocs[bin], 1);
+	shm_add(&client->class_requested[bin], size);
+	cache_count_held(cache, cache->self.slot, len, 1);
+}
+
+void
+cache_count_free(struct cache *cache, uint64_t len)
+{
+	shm_add(&cache->self.client->frees, 1);
+	cache_count_held(cache, cache->self.slot, len, -1);
+}

@@ -1,0 +1,57 @@
+/*
+ * An attachment, inside the library.
+ */
+#ifndef CLIENT_HEAP_H
+#define CLIENT_HEAP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include <shmalloc/shmalloc.h>
+
+#include "shm/seg.h"
+
+struct cache;
+
+/*
+ * What a fork must not copy, in a page that is wiped in the child: all zeros is
+ * an unlocked mutex and "not attached".
+ */
+struct heap_guard {
+	pthread_mutex_t lock;
+	_Atomic bool is_attached; /* set under lock */
+	struct cache *caches;     /* Guarded by lock: of all threads */
+};
+
+struct shmalloc {
+	struct shm_seg seg; /* first: its first member is the base address */
+	struct heap_guard *guard;
+	uint32_t slot, generation; /* Guarded by guard->lock */
+	int socket;                /* to the daemon; Guarded by guard->lock */
+	char segment[SHM_NAME_LEN];
+	char label[32];
+	uint32_t flags, timeout_ms;
+};
+
+/*
+ * Make sure that this process is a client of its own: attach again in a forked
+ * child.  0 or a negative SHMALLOC_E*.
+ */
+int heap_attach_child(struct shmalloc *heap);
+
+/* Tell the daemon of a misuse; best effort, never waits. */
+void heap_report_misuse(
+    struct shmalloc *heap, int kind, uint64_t off, uint32_t tag);
+
+/* errno for a negative SHMALLOC_E*. */
+int heap_errno(int error);
+
+/* Start a private daemon with its sockets in DIR.  0 or a negative
+ * SHMALLOC_E*. */
+int heap_autostart(char *dir);
+
+/* The directory of a private daemon's sockets, made if need be, owner and mode
+ * verified, into DIR of LEN bytes. */
+int heap_private_dir(char *dir, size_t len);
+
+#endif

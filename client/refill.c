@@ -1,0 +1,342 @@
+/*
+ * Between the thread caches and the arenas: refill and flush in batches, and
+ * how large each class may grow.
+ *
+ * A class begins small and doubles each time it runs empty or full, as long as
+ * all classes together stay below tcache.bytes; beyond that it takes from the
+ * others (tcmalloc's slow start and stealing).
+ */
+#include <string.h>
+
+#include "client/cache.h"
+
+static uint64_t
+entry_make(uint64_t off, uint32_t size)
+{
+	return off | (uint64_t)(size >> 4) << CACHE_OFF_BITS;
+}
+
+static uint32_t
+entry_size(uint64_t entry)
+{
+	return (uint32_t)(entry >> CACHE_OFF_BITS) << 4;
+}
+
+static _Atomic uint32_t *
+tag_of(const struct cache *cache, uint64_t off)
+{
+	return (_Atomic uint32_t *)(void *)(cache->base + off - 4);
+}
+
+static void
+own(const struct cache *cache, uint64_t off)
+{
+	shm_put(
+	    tag_of(cache, off), cache->owned | shm_tag_check(cache->key, off));
+}
+
+/* ---- Flushing ------------------------------------------------------------ */
+
+/* Put the N oldest chunks of a class back. */
+static void
+class_flush(struct cache *cache, uint32_t class, uint32_t n)
+{
+	struct cache_class *k = &cache->class[class];
+	uint64_t off[CACHE_BATCH];
+
+	n = n < k->n ? n : k->n;
+	for (uint32_t done = 0; done < n;) {
+		uint32_t m = n - done < CACHE_BATCH ? n - done : CACHE_BATCH;
+
+		for (uint32_t i = 0; i < m; i++)
+			off[i] = k->slot[done + i] & CACHE_OFF_MASK;
+		done += m;
+		shm_heap_put(&cache->self, m, off);
+		k->taken -= m;
+	}
+	k->n -= n;
+	memmove(k->slot, k->slot + n, k->n * sizeof(*k->slot));
+	shm_add(&cache->self.client->flushes, 1);
+	cache_count(cache, class);
+}
+
+void
+cache_flush_all(struct cache *cache)
+{
+	for (uint32_t i = 0; i < SHM_CLASSES; i++)
+		if (cache->class[i].n)
+			class_flush(cache, i, UINT32_MAX);
+}
+
+/* ---- Capacity ------------------------------------------------------------ */
+
+static void
+cap_set(struct cache *cache, uint32_t class, uint32_t cap)
+{
+	struct cache_class *k = &cache->class[class];
+	uint64_t size = shm_class_size(class);
+
+	cache->cap_bytes += cap * size;
+	cache->cap_bytes -= k->cap * size;
+	k->cap = cap;
+	if (k->n > cap)
+		class_flush(cache, class, k->n - cap);
+}
+
+static uint32_t
+cap_most(const struct cache *cache, uint32_t class)
+{
+	uint64_t most = cache->self.param[SHM_PARAM_tcache_count];
+	uint32_t room = cache->class[class].max;
+
+	if (shm_class_size(class) > cache->max + SHM_CHUNK_OVER + 15)
+		return 0;
+	return most < room ? (uint32_t)most : room;
+}
+
+/* Take NEED bytes of room from other classes; false if there isn't so much. */
+static bool
+cap_steal(struct cache *cache, uint32_t class, uint64_t need)
+{
+	uint64_t most = cache->self.param[SHM_PARAM_tcache_bytes];
+
+	for (uint32_t i = 0; i < SHM_CLASSES; i++) {
+		uint32_t victim = cache->hand++ % SHM_CLASSES;
+		struct cache_class *k = &cache->class[victim];
+
+		if (cache->cap_bytes + need <= most)
+			return true;
+		if (victim != class && k->cap > 1)
+			cap_set(cache, victim, k->cap / 2);
+	}
+	return cache->cap_bytes + need <= most;
+}
+
+static void
+cap_grow(struct cache *cache, uint32_t class)
+{
+	struct cache_class *k = &cache->class[class];
+	uint32_t most = cap_most(cache, class);
+	uint32_t cap = k->cap ? k->cap * 2 : CACHE_FIRST;
+	uint64_t need;
+
+	cap = cap < most ? cap : most;
+	if (cap <= k->cap)
+		return;
+	need = (uint64_t)(cap - k->cap) * shm_class_size(class);
+	if (cap_steal(cache, class, need))
+		cap_set(cache, class, cap);
+}
+
+void
+cache_refresh(struct cache *cache)
+{
+	struct shm_self *self = &cache->self;
+	uint64_t threshold;
+
+	if (!shm_self_refresh(self))
+		return;
+	threshold = shm_heap_threshold(self);
+	cache->max = self->param[SHM_PARAM_tcache_max];
+	if (cache->max >= threshold)
+		cache->max = threshold - 1;
+	if (self->param[SHM_PARAM_tcache_count] == 0)
+		cache->max = 0;
+	cache->fast_max = SHM_LARGE_MIN - SHM_CHUNK_OVER - SHM_GRANULE;
+	if (cache->fast_max > cache->max)
+		cache->fast_max = cache->max;
+	/* With checks at each free, no free is fast. */
+	cache->heap_len = self->param[SHM_PARAM_check_level]
+	    ? 0
+	    : (uint64_t)self->seg->n_regions * SHM_REGION;
+	for (uint32_t i = 0; i < SHM_CLASSES; i++) {
+		uint32_t most = cap_most(cache, i);
+
+		if (cache->class[i].cap > most)
+			cap_set(cache, i, most);
+	}
+}
+
+/* ---- Allocating ---------------------------------------------------------- */
+
+/* Pop a chunk of at least SIZE bytes; 0 if there is none. */
+static uint64_t
+class_pop(struct cache *cache, uint32_t class, uint32_t size)
+{
+	struct cache_class *k = &cache->class[class];
+
+	for (uint32_t i = 0; i < 4 && i < k->n; i++) {
+		uint64_t entry = k->slot[k->n - 1 - i];
+		uint64_t off = entry & CACHE_OFF_MASK;
+
+		if (class >= CACHE_EXACT && entry_size(entry) < size)
+			continue;
+		k->slot[k->n - 1 - i] = k->slot[k->n - 1];
+		k->n--;
+		if (shm_load(tag_of(cache, off)) ==
+		    (cache->cached | shm_tag_check(cache->key, off)))
+			return off;
+		/* Freed by two threads at once, and gone already. */
+		shm_add(&cache->self.client->misuses, 1);
+		k->taken--;
+		i--;
+	}
+	return 0;
+}
+
+/* How many chunks to take at once. */
+static uint32_t
+batch_size(const struct cache_class *k, uint32_t size)
+{
+	uint32_t n = k->cap / 2 + 1;
+
+	if (n > CACHE_BATCH)
+		n = CACHE_BATCH;
+	if (n > CACHE_CLASS_BYTES / 2 / size)
+		n = CACHE_CLASS_BYTES / 2 / size;
+	return n ? n : 1;
+}
+
+static uint32_t
+heap_take(struct cache *cache, uint32_t size, uint32_t n, uint64_t off[])
+{
+	uint32_t got = shm_heap_take(&cache->self, size, n, off);
+
+	/* Near the limit what this cache holds goes first. */
+	if (got == 0 && cache->cap_bytes) {
+		cache_flush_all(cache);
+		got = shm_heap_take(&cache->self, size, 1, off);
+	}
+	return got;
+}
+
+static uint64_t
+class_refill(struct cache *cache, uint32_t class, uint32_t size)
+{
+	struct cache_class *k = &cache->class[class];
+	uint64_t off[CACHE_BATCH];
+	uint32_t got;
+
+	cap_grow(cache, class);
+	got = heap_take(cache, size, batch_size(k, size), off);
+	if (got == 0)
+		return 0;
+	k->taken += got;
+	while (got > 1 && k->n < k->cap) {
+		got--;
+		k->slot[k->n++] =
+		    entry_make(off[got], class < CACHE_EXACT ? 0 : size);
+	}
+	if (got > 1) {
+		shm_heap_put(&cache->self, got - 1, off + 1);
+		k->taken -= got - 1;
+	}
+	shm_add(&cache->self.client->refills, 1);
+	return off[0];
+}
+
+static shmalloc_off
+class_alloc(struct cache *cache, size_t size)
+{
+	uint32_t chunk = shm_chunk_size(size), class = shm_class(chunk);
+	struct cache_class *k = &cache->class[class];
+	uint64_t off = class_pop(cache, class, chunk);
+
+	if (off == 0)
+		off = class_refill(cache, class, chunk);
+	if (off == 0)
+		return cache_fail(cache, cache->self.failure, size), 0;
+	own(cache, off);
+	k->allocs++;
+	k->requested += size;
+	cache_count(cache, class);
+	return off;
+}
+
+void
+cache_note_extent(struct cache *cache, uint64_t off, size_t size)
+{
+	struct shm_seg *seg = cache->self.seg;
+	struct shm_page *page = &seg->pages[shm_page_of(seg, off)];
+
+	shm_store(&page->next, (uint32_t)size);
+	shm_store(&page->prev, (uint32_t)((uint64_t)size >> 32));
+}
+
+static shmalloc_off
+large_alloc(struct cache *cache, size_t size, bool is_extent)
+{
+	uint64_t off;
+
+	if (is_extent) {
+		off = shm_heap_take_extent(&cache->self, shm_pages_for(size));
+		if (off == 0 && cache->cap_bytes) {
+			cache_flush_all(cache);
+			off = shm_heap_take_extent(
+			    &cache->self, shm_pages_for(size));
+		}
+	} else if (heap_take(cache, shm_chunk_size(size), 1, &off) == 0) {
+		off = 0;
+	}
+	if (off == 0)
+		return cache_fail(cache, cache->self.failure, size), 0;
+	if (is_extent)
+		cache_note_extent(cache, off, size);
+	shm_put(shm_tag_at(cache->self.seg, off),
+	    cache->owned | shm_tag_check(cache->key, off));
+	cache_count_large(cache, off, size);
+	return off;
+}
+
+shmalloc_off
+cache_alloc(struct cache *cache, size_t size)
+{
+	uint64_t most = (uint64_t)cache->self.seg->n_regions * SHM_REGION;
+
+	cache_refresh(cache);
+	if (cache->n_retired)
+		cache_reap(cache);
+	if (size > most)
+		return cache_fail(cache, SHM_FAIL_TOO_LARGE, size), 0;
+	if (!cache_quota(cache, size))
+		return 0;
+	if (size <= cache->max)
+		return class_alloc(cache, size);
+	return large_alloc(
+	    cache, size, size >= shm_heap_threshold(&cache->self));
+}
+
+/* ---- Freeing ------------------------------------------------------------- */
+
+void
+cache_put(struct cache *cache, uint64_t off)
+{
+	struct shm_seg *seg = cache->self.seg;
+	uint64_t size = shm_heap_size(seg, off);
+	bool is_extent = false;
+	struct cache_class *k;
+	uint32_t class;
+
+	(void)shm_arena_of(seg, off, &is_extent);
+	cache_refresh(cache);
+	class = is_extent || size > SHM_CHUNK_MAX ? SHM_CLASSES
+						  : shm_class((uint32_t)size);
+	if (class >= SHM_CLASSES || cap_most(cache, class) == 0) {
+		shm_heap_put(&cache->self, 1, &off);
+		cache_count_free(cache, size);
+		return;
+	}
+	k = &cache->class[class];
+	if (k->n >= k->cap)
+		cap_grow(cache, class);
+	if (k->n >= k->cap)
+		class_flush(cache, class, k->n / 2 + 1);
+	if (k->n >= k->cap) {
+		shm_heap_put(&cache->self, 1, &off);
+		k->taken--;
+	} else {
+		k->slot[k->n++] =
+		    entry_make(off, class < CACHE_EXACT ? 0 : (uint32_t)size);
+	}
+	cache_count(cache, class);
+}
