@@ -1,0 +1,238 @@
+#include "server/control.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/log.h"
+#include "server/proc.h"
+#include "server/server.h"
+
+#define IDLE_MS (5u * 60 * 1000)
+
+/* ---- Verbs -------------------------------------------------------------- */
+
+struct verb {
+	Proto__Request__BodyCase body;
+	const char *name;
+	int (*run)(struct call *call);
+	bool is_change;      /* needs the admin role */
+	bool is_segmentless; /* is about no segment in particular */
+};
+
+static const struct verb verbs[] = {
+	{ PROTO__REQUEST__BODY_STATUS, "status", verb_status, false, false },
+	{ PROTO__REQUEST__BODY_STATS, "stats", verb_stats, false, false },
+	{ PROTO__REQUEST__BODY_CLIENTS, "clients", verb_clients, false, false },
+	{ PROTO__REQUEST__BODY_MAP, "map", verb_map, false, false },
+	{ PROTO__REQUEST__BODY_TUNE_LIST, "tune list", verb_tune_list, false,
+	    false },
+	{ PROTO__REQUEST__BODY_TUNE_SET, "tune set", verb_tune_set, true,
+	    false },
+	{ PROTO__REQUEST__BODY_TUNE_RESET, "tune reset", verb_tune_reset, true,
+	    false },
+	{ PROTO__REQUEST__BODY_TRIM, "trim", verb_trim, true, false },
+	{ PROTO__REQUEST__BODY_CHECK, "check", verb_check, false, false },
+	{ PROTO__REQUEST__BODY_SEGMENT_LIST, "segment list", verb_segment_list,
+	    false, true },
+	{ PROTO__REQUEST__BODY_SEGMENT_CREATE, "segment create",
+	    verb_segment_create, true, true },
+	{ PROTO__REQUEST__BODY_SEGMENT_DESTROY, "segment destroy",
+	    verb_segment_destroy, true, true },
+	{ PROTO__REQUEST__BODY_ROOTS, "roots", verb_roots, false, false },
+	{ PROTO__REQUEST__BODY_ROOT_REMOVE, "roots --remove", verb_root_remove,
+	    true, false },
+	{ PROTO__REQUEST__BODY_VERSION, "version", verb_version, false, true },
+};
+
+static const struct verb *
+verb_find(Proto__Request__BodyCase body)
+{
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+		if (verbs[i].body == body)
+			return &verbs[i];
+	return NULL;
+}
+
+/* A repair changes the segment, looking does not. */
+static bool
+verb_changes(const struct verb *verb, const Proto__Request *request)
+{
+	if (verb->body == PROTO__REQUEST__BODY_CHECK)
+		return request->check->repair;
+	return verb->is_change;
+}
+
+/* ---- A call ------------------------------------------------------------- */
+
+int
+call_fail(
+    struct call *call, int error, const char *subject, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	call->reply->error = error;
+	call->reply->message = pool_strdup(call->pool, text);
+	call->reply->subject =
+	    subject != NULL ? pool_strdup(call->pool, subject) : NULL;
+	call->reply->body_case = PROTO__REPLY__BODY__NOT_SET;
+	return error;
+}
+
+bool
+call_try_again(unsigned *tries)
+{
+	struct timespec wait = { .tv_nsec = CALL_TRY_MS * 1000000 };
+	if (++*tries >= CALL_TRIES)
+		return false;
+	nanosleep(&wait, NULL);
+	return true;
+}
+
+static int
+role_check(struct call *call, const struct verb *verb)
+{
+	const struct conn *conn = call->conn;
+	if (!verb_changes(verb, call->request))
+		return 0;
+	if (conn->ops != &control_ops)
+		return call_fail(call, SHM_EPERM, NULL,
+		    "%s changes something, which the socket %s does not "
+		    "allow; use the socket control",
+		    verb->name, conn->ops->name);
+	if (peer_role(&conn->peer, &call->server->policy) != PEER_ADMIN)
+		return call_fail(call, SHM_EPERM, NULL,
+		    "%s needs root, the daemon's user or a member of "
+		    "admin_group; you are user %u",
+		    verb->name, (unsigned)conn->peer.uid);
+	return 0;
+}
+
+static int
+segment_choose(struct call *call, const struct verb *verb)
+{
+	const char *name = call->request->segment;
+	if (verb->is_segmentless)
+		return 0;
+	if (name == NULL || *name == '\0')
+		name = "default";
+	call->segment = segment_find(call->server, name);
+	if (call->segment != NULL)
+		return 0;
+	return call_fail(call, SHM_ENOSEGMENT, verb_text(call, name, 64),
+	    "there is no segment '%s'", verb_text(call, name, 64));
+}
+
+static int
+call_run(struct call *call)
+{
+	const Proto__Request *request = call->request;
+	const struct verb *verb = verb_find(request->body_case);
+	if (request->protocol != PROTO_VERSION)
+		return call_fail(call, SHM_EVERSION, NULL,
+		    "the tool speaks protocol %" PRIu32
+		    " and the daemon (" PACKAGE_VERSION ") %u; install the "
+		    "same version of both",
+		    request->protocol, PROTO_VERSION);
+	if (verb == NULL)
+		return call_fail(call, SHM_EUNKNOWN, NULL,
+		    "the daemon (" PACKAGE_VERSION
+		    ") does not know this request");
+	int error = role_check(call, verb);
+	if (error == 0)
+		error = segment_choose(call, verb);
+	if (error != 0)
+		return error;
+	log_debug("%s: %s", call->who, verb->name);
+	return verb->run(call);
+}
+
+static void
+who_write(struct call *call)
+{
+	char command[32];
+	const struct peer *peer = &call->conn->peer;
+	proc_command(peer->pid, command, sizeof command);
+	snprintf(call->who, sizeof call->who, "uid %u (pid %d, %s)",
+	    (unsigned)peer->uid, (int)peer->pid, command);
+}
+
+static void
+on_message(struct conn *conn, const ProtobufCMessage *message)
+{
+	Proto__Reply reply = PROTO__REPLY__INIT;
+	struct pool pool = { 0 };
+	struct call call = { .server = conn->listener->owner,
+		.conn = conn,
+		.request = (const Proto__Request *)message,
+		.reply = &reply,
+		.pool = &pool };
+	CALL_PUT(&reply, protocol, PROTO_VERSION);
+	CALL_PUT(&reply, error, 0);
+	who_write(&call);
+	if (call_run(&call) != 0)
+		log_debug("%s: refused: %s", call.who, reply.message);
+	conn_send(conn, &reply.base, NULL, 0);
+	pool_release(&pool);
+}
+
+/* ---- The connection ------------------------------------------------------ */
+
+static void
+on_refused(struct conn *conn, int error, const char *why)
+{
+	Proto__Reply reply = PROTO__REPLY__INIT;
+	CALL_PUT(&reply, protocol, PROTO_VERSION);
+	CALL_PUT(&reply, error, error);
+	reply.message = (char *)(uintptr_t)why;
+	conn_send_last(conn, &reply.base);
+}
+
+static void
+on_close(struct conn *conn, const char *why)
+{
+	uint32_t more;
+	if (why != NULL && log_allowed(&conn->listener->limit, &more))
+		log_warn("%s: connection of pid %d (uid %u) closed: %s (and "
+			 "%u more)",
+		    conn->ops->name, (int)conn->peer.pid,
+		    (unsigned)conn->peer.uid, why, more);
+	listen_forget(conn);
+}
+
+int
+control_admit(struct conn *conn, const char **ret_why)
+{
+	const struct server *server = conn->listener->owner;
+	enum peer_role role = peer_role(&conn->peer, &server->policy);
+	*ret_why = "this user may not ask; see monitor_group and admin_group "
+		   "in shmallocd.conf(5)";
+	return role == PEER_NOBODY ? SHM_EPERM : 0;
+}
+
+const struct conn_ops control_ops = {
+	.name = "control",
+	.type = &proto__request__descriptor,
+	.max_in = PROTO_MAX_REQUEST,
+	.max_out = PROTO_MAX_REPLY,
+	.idle_ms = IDLE_MS,
+	.on_message = on_message,
+	.on_refused = on_refused,
+	.on_close = on_close,
+};
+
+const struct conn_ops control_ro_ops = {
+	.name = "control-ro",
+	.type = &proto__request__descriptor,
+	.max_in = PROTO_MAX_REQUEST,
+	.max_out = PROTO_MAX_REPLY,
+	.idle_ms = IDLE_MS,
+	.on_message = on_message,
+	.on_refused = on_refused,
+	.on_close = on_close,
+};

@@ -1,0 +1,77 @@
+/*
+ * The conversations on the sockets `control` and `control-ro`: operators ask,
+ * the daemon answers.  What may change something needs the admin role, and the
+ * socket `control`.
+ */
+#ifndef SERVER_CONTROL_H
+#define SERVER_CONTROL_H
+
+#include "proto/shmalloc.pb-c.h"
+#include "server/conn.h"
+#include "server/pool.h"
+#include "server/segment.h"
+
+extern const struct conn_ops control_ops;
+extern const struct conn_ops control_ro_ops;
+
+/* Whether the new CONN may ask at all: SHM_EPERM and why not. */
+int control_admit(struct conn *conn, const char **ret_why);
+
+/* A request that is being answered. */
+struct call {
+	struct server *server;
+	struct conn *conn;
+	struct segment *segment; /* NULL: the verb needs none */
+	const Proto__Request *request;
+	Proto__Reply *reply;
+	struct pool *pool; /* of all that the reply points to */
+	char who[96];      /* for the log */
+};
+
+/* Answer ERROR, about SUBJECT (or NULL), and what is wrong.  Gives ERROR. */
+int call_fail(struct call *call, int error, const char *subject,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Set an optional field of a message of protobuf-c. */
+#define CALL_PUT(message, field, number)                                       \
+	((message)->has_##field = 1, (message)->field = (number))
+
+/* What gives SHM_ERETRY, because a lock cannot be had, is tried again: */
+#define CALL_TRIES  20
+#define CALL_TRY_MS 1
+
+/* Wait a moment before another try; false: enough of them. */
+bool call_try_again(unsigned *tries);
+
+/* ---- Verbs: each fills CALL->reply, and gives 0 or what call_fail() gave - */
+
+int verb_status(struct call *call);
+int verb_stats(struct call *call);
+int verb_clients(struct call *call);
+int verb_map(struct call *call);
+int verb_tune_list(struct call *call);
+int verb_tune_set(struct call *call);
+int verb_tune_reset(struct call *call);
+int verb_trim(struct call *call);
+int verb_check(struct call *call);
+int verb_segment_list(struct call *call);
+int verb_segment_create(struct call *call);
+int verb_segment_destroy(struct call *call);
+int verb_roots(struct call *call);
+int verb_root_remove(struct call *call);
+int verb_version(struct call *call);
+
+/* Parts that several answers have. */
+Proto__DaemonInfo *verb_daemon_info(struct call *call);
+Proto__SegmentInfo *verb_segment_info(
+    struct call *call, const struct segment *segment);
+Proto__ClientCounts *verb_client_counts(
+    struct call *call, const struct segment *segment);
+void verb_arenas_put(
+    struct call *call, const struct shm_stats *stats, Proto__Stats *to);
+void verb_bins_put(
+    struct call *call, const struct shm_stats *stats, Proto__Stats *to);
+/* The text at FROM, at most LEN bytes of any content, as printable ASCII. */
+char *verb_text(struct call *call, const char *from, size_t len);
+
+#endif

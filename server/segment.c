@@ -1,0 +1,265 @@
+#include "server/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/server.h"
+#include "server/slot.h"
+#include "server/tune.h"
+#include "shm/daemon.h"
+
+struct segment *
+segment_find(struct server *server, const char *name)
+{
+	struct segment *segment;
+	TAILQ_FOREACH(segment, &server->segments, link)
+	if (strcmp(segment->name, name) == 0)
+		return segment;
+	return NULL;
+}
+
+uint32_t
+segment_count(const struct server *server)
+{
+	uint32_t n = 0;
+	const struct segment *segment;
+	TAILQ_FOREACH(segment, &server->segments, link)
+	n++;
+	return n;
+}
+
+uint32_t
+segment_clients(const struct server *server)
+{
+	uint32_t n = 0;
+	const struct segment *segment;
+	TAILQ_FOREACH(segment, &server->segments, link)
+	n += segment->n_slots;
+	return n;
+}
+
+/* ---- Making ------------------------------------------------------------ */
+
+/*
+ * The file's own permission bits stop a client from opening its descriptor
+ * again with more rights.  The daemon needs the owner's for itself.
+ */
+static int
+file_give(int fd, const struct segment_spec *spec)
+{
+	uid_t owner = spec->owner == CONFIG_NOBODY ? geteuid() : spec->owner;
+	gid_t group = spec->group == CONFIG_NOBODY ? getegid() : spec->group;
+	if (owner == geteuid() && group == getegid())
+		return 0;
+	return fchown(fd, owner, group) == 0 ? 0 : SHM_EPERM;
+}
+
+static int
+spec_check(struct server *server, const struct segment_spec *spec,
+    const char **ret_why)
+{
+	uint64_t most =
+	    config_number(&server->config, NULL, CONFIG_MAX_SEGMENTS);
+	const struct shm_param_info *limit = &shm_params[SHM_PARAM_limit_hard];
+	*ret_why = config_name_error(spec->name);
+	if (*ret_why != NULL)
+		return SHM_EINVAL;
+	*ret_why = "there is a segment of that name";
+	if (segment_find(server, spec->name) != NULL)
+		return SHM_EEXIST;
+	*ret_why = "there are as many segments as max_segments allows";
+	if (segment_count(server) >= most)
+		return SHM_EBUSY;
+	*ret_why = "its size is below 1M or above 1024T";
+	if (spec->size < limit->min || spec->size > limit->max)
+		return SHM_ERANGE;
+	*ret_why = "its reserve is below its size";
+	if (spec->reserve != 0 && spec->reserve < spec->size)
+		return SHM_ERANGE;
+	*ret_why = "its mode is no permission bits";
+	if ((spec->mode & ~0777u) != 0)
+		return SHM_EINVAL;
+	return 0;
+}
+
+static int
+memory_create(struct segment *segment, const struct segment_spec *spec,
+    const char **ret_why)
+{
+	int fd, pins_fd;
+	struct shm_seg_options options = { .name = spec->name,
+		.limit = spec->size,
+		.reserve = spec->reserve,
+		.mode = (spec->mode & 0666) | 0600 };
+	*ret_why = "the system refused its memory";
+	int error = shm_seg_create(&options, &fd, &pins_fd);
+	if (error != 0)
+		return error;
+	*ret_why = "only root may give it to another owner, or to a group that "
+		   "the daemon is not in";
+	error = file_give(fd, spec);
+	if (error == 0) {
+		*ret_why = "it could not be mapped";
+		error = shm_seg_map(fd, pins_fd, false, &segment->seg);
+	}
+	if (error != 0) {
+		close(fd);
+		close(pins_fd);
+		return error;
+	}
+	error = shm_daemon_start(&segment->seg);
+	if (error != 0)
+		shm_seg_unmap(&segment->seg);
+	return error;
+}
+
+int
+segment_create(struct server *server, const struct segment_spec *spec,
+    struct segment **ret_segment, const char **ret_why)
+{
+	struct stat st;
+	int error = spec_check(server, spec, ret_why);
+	if (error != 0)
+		return error;
+	struct segment *segment = calloc(1, sizeof *segment);
+	*ret_why = "out of memory";
+	if (segment == NULL)
+		return SHM_ENOMEM;
+	snprintf(segment->name, sizeof segment->name, "%s", spec->name);
+	segment->mode = spec->mode;
+	segment->size = spec->size;
+	segment->created = server_time();
+	error = memory_create(segment, spec, ret_why);
+	if (error == 0 && fstat(segment->seg.fd, &st) != 0) {
+		error = SHM_ESYSTEM;
+		shm_seg_unmap(&segment->seg);
+	}
+	if (error != 0) {
+		free(segment);
+		return error;
+	}
+	memcpy(segment->id, segment->seg.super->id, sizeof segment->id);
+	segment->owner = st.st_uid;
+	segment->group = st.st_gid;
+	TAILQ_INSERT_TAIL(&server->segments, segment, link);
+	*ret_segment = segment;
+	return 0;
+}
+
+static int
+configured_create(struct server *server, const struct config *config,
+    const struct config_section *section)
+{
+	struct segment *segment;
+	const char *why;
+	char size[VALUE_LEN];
+	struct segment_spec spec = { .name = section->name,
+		.size = config_number(config, section, CONFIG_SIZE),
+		.reserve = config_number(config, section, CONFIG_RESERVE),
+		.mode = (uint32_t)config_number(config, section, CONFIG_MODE),
+		.owner = (uid_t)config_number(config, section, CONFIG_OWNER),
+		.group = (gid_t)config_number(config, section, CONFIG_GROUP) };
+	if (segment_find(server, spec.name) != NULL)
+		return 0;
+	int error = segment_create(server, &spec, &segment, &why);
+	if (error != 0) {
+		log_error("segment %s: cannot be made: %s (%s)", spec.name, why,
+		    error == SHM_ESYSTEM ? strerror(errno) : "configuration");
+		return error;
+	}
+	tune_configure(segment, config);
+	value_format("bytes", spec.size, size);
+	log_info("segment %s: made, limit %s, mode %04o", segment->name, size,
+	    segment->mode);
+	return 0;
+}
+
+int
+segment_create_configured(struct server *server, const struct config *config)
+{
+	int error = configured_create(server, config, &config->base);
+	for (size_t i = 0; error == 0 && i < config->n_segments; i++)
+		error = configured_create(server, config, config->segments[i]);
+	return error;
+}
+
+void
+segment_destroy(struct server *server, struct segment *segment)
+{
+	for (uint32_t i = 0; i < SHM_CLIENTS; i++)
+		if (segment->slots[i] != NULL)
+			slot_forget(segment->slots[i]);
+	shm_daemon_stop(&segment->seg);
+	shm_seg_unmap(&segment->seg);
+	TAILQ_REMOVE(&server->segments, segment, link);
+	free(segment);
+}
+
+/* ---- Looking after ----------------------------------------------------- */
+
+int
+segment_descriptor(
+    const struct segment *segment, bool is_read_only, int *ret_fd)
+{
+	char path[64];
+	int fd;
+	if (is_read_only) {
+		snprintf(
+		    path, sizeof path, "/proc/self/fd/%d", segment->seg.fd);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	} else {
+		fd = fcntl(segment->seg.fd, F_DUPFD_CLOEXEC, 0);
+	}
+	if (fd < 0)
+		return SHM_ESYSTEM;
+	*ret_fd = fd;
+	return 0;
+}
+
+static void
+peak_raise(uint64_t *peak, uint64_t now)
+{
+	if (now > *peak)
+		*peak = now;
+}
+
+void
+segment_peaks(struct segment *segment, const struct shm_bytes *bytes)
+{
+	struct shm_bytes *peak = &segment->peak;
+	peak_raise(&peak->requested, bytes->requested);
+	peak_raise(&peak->allocated, bytes->allocated);
+	peak_raise(&peak->in_use_chunks, bytes->in_use_chunks);
+	peak_raise(&peak->cached, bytes->cached);
+	peak_raise(&peak->pending, bytes->pending);
+	peak_raise(&peak->free_binned, bytes->free_binned);
+	peak_raise(&peak->free_fast, bytes->free_fast);
+	peak_raise(&peak->free_top, bytes->free_top);
+	peak_raise(&peak->extents_used, bytes->extents_used);
+	peak_raise(&peak->extents_free, bytes->extents_free);
+	peak_raise(&peak->metadata, bytes->metadata);
+	peak_raise(&peak->active, bytes->active);
+	peak_raise(&peak->committed, bytes->committed);
+	peak_raise(&peak->resident, bytes->resident);
+	peak_raise(&peak->retained, bytes->retained);
+	peak_raise(&peak->unused, bytes->unused);
+	peak_raise(&peak->size, bytes->size);
+	peak_raise(&peak->largest_free, bytes->largest_free);
+}
+
+void
+segment_remember(struct segment *segment, const struct shm_client_stats *last,
+    uint64_t bytes, uint64_t chunks)
+{
+	struct segment_past *past = &segment->past[segment->next_past];
+	segment->next_past = (segment->next_past + 1) % SEGMENT_PAST;
+	past->last = *last;
+	past->ended = segment->last_reclaimed = server_time();
+	past->bytes = bytes;
+	past->chunks = chunks;
+}

@@ -1,0 +1,342 @@
+#include "server/server.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/attach.h"
+#include "server/control.h"
+#include "server/log.h"
+#include "server/reap.h"
+#include "server/slot.h"
+#include "server/timer.h"
+#include "server/tune.h"
+#include "shm/daemon.h"
+
+/* Connections to each of the sockets of operators. */
+#define CONTROL_MAX 64
+
+uint64_t
+server_now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+double
+server_time(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (double)now.tv_sec + (double)(now.tv_nsec / 1000000) / 1e3;
+}
+
+/* ---- Configuration ------------------------------------------------------- */
+
+static int
+files_read(const struct server_options *options, struct config *config,
+    config_report_fn report, void *arg)
+{
+	int n_errors = 0;
+	if (options->is_config_off)
+		return 0;
+	if (options->n_config_paths == 0)
+		return config_read_default(config, report, arg);
+	for (size_t i = 0; i < options->n_config_paths; i++)
+		n_errors += config_read_file(
+		    config, options->config_paths[i], report, arg);
+	return n_errors;
+}
+
+int
+server_configure(const struct server_options *options, struct config *config,
+    config_report_fn report, void *arg)
+{
+	char reason[CONFIG_REASON_LEN];
+	config_init(config);
+	int n_errors = files_read(options, config, report, arg);
+	for (size_t i = 0; i < options->n_assignments; i++) {
+		if (config_assign(config, options->assignments[i], reason) == 0)
+			continue;
+		report(arg, "argument", reason);
+		n_errors++;
+	}
+	if (n_errors == 0)
+		n_errors = config_check(config, report, arg);
+	return n_errors;
+}
+
+static void
+error_log(void *arg, const char *where, const char *reason)
+{
+	(void)arg;
+	log_error("%s: %s", where, reason);
+}
+
+static void
+policy_set(struct server *server)
+{
+	const struct config *config = &server->config;
+	uint64_t admin = config_number(config, NULL, CONFIG_ADMIN_GROUP);
+	uint64_t monitor = config_number(config, NULL, CONFIG_MONITOR_GROUP);
+	server->policy.uid = geteuid();
+	server->policy.admin_group =
+	    admin == CONFIG_NOBODY ? PEER_NO_GROUP : (gid_t)admin;
+	server->policy.monitor_group =
+	    monitor == CONFIG_NOBODY ? PEER_ANY_GROUP : (gid_t)monitor;
+}
+
+static int
+log_configure(const struct config *config)
+{
+	log_set_level(
+	    (enum log_level)config_number(config, NULL, CONFIG_LOG_LEVEL));
+	return log_open(config_text(config, CONFIG_LOG_FILE));
+}
+
+/* Keys that only a new start, or a new segment, can change. */
+static void
+restart_keys_log(const struct server *server, const struct config *after)
+{
+	static const enum config_key keys[] = { CONFIG_RESERVE, CONFIG_MODE,
+		CONFIG_OWNER, CONFIG_GROUP, CONFIG_ADMIN_GROUP,
+		CONFIG_MONITOR_GROUP, CONFIG_MAX_CONNECTIONS };
+	const struct config *before = &server->config;
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		if (config_number(before, NULL, keys[i]) !=
+		    config_number(after, NULL, keys[i]))
+			log_warn("%s changed; restart the daemon for it",
+			    config_keys[keys[i]].info.name);
+	const char *was = config_text(before, CONFIG_SOCKET);
+	const char *is = config_text(after, CONFIG_SOCKET);
+	if (strcmp(was != NULL ? was : "", is != NULL ? is : "") != 0)
+		log_warn("socket changed; restart the daemon for it");
+}
+
+void
+server_reload(struct server *server)
+{
+	struct config config;
+	struct segment *segment;
+	if (server_configure(server->options, &config, error_log, NULL) != 0) {
+		log_error("the configuration has errors and was not applied; "
+			  "correct it and send SIGHUP again");
+		config_release(&config);
+		return;
+	}
+	if (log_configure(&config) != 0)
+		log_error("the log stays where it is");
+	restart_keys_log(server, &config);
+	TAILQ_FOREACH(segment, &server->segments, link)
+	tune_reconfigure(segment, &server->config, &config);
+	struct config before = server->config;
+	server->config = config;
+	config_release(&before);
+	if (segment_create_configured(server, &server->config) != 0)
+		log_error("not all configured segments could be made");
+	log_info("the configuration was read again");
+}
+
+/* ---- Starting and stopping ------------------------------------------------
+ */
+
+static void
+on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct server *server = arg;
+	(void)what;
+	if (number == SIGHUP) {
+		server_reload(server);
+		return;
+	}
+	log_info("stopping on signal %d", (int)number);
+	event_base_loopbreak(server->base);
+}
+
+static int
+signals_init(struct server *server)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		server->signals[i] =
+		    evsignal_new(server->base, numbers[i], on_signal, server);
+		if (server->signals[i] == NULL ||
+		    event_add(server->signals[i], NULL) != 0)
+			return SHM_ENOMEM;
+	}
+	return 0;
+}
+
+/* A client costs two descriptors, its connection and its pidfd. */
+static void
+descriptors_raise(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		log_warn("cannot raise the limit of open files");
+	if (limit.rlim_max < 2 * SHM_CLIENTS)
+		log_warn(
+		    "only %llu files may be open, which is enough for "
+		    "about %llu clients; raise the hard limit (ulimit -Hn, "
+		    "LimitNOFILE=)",
+		    (unsigned long long)limit.rlim_max,
+		    (unsigned long long)limit.rlim_max / 2);
+}
+
+/* Whether users other than the daemon's are let in. */
+static bool
+is_shared(const struct server *server)
+{
+	const struct config *config = &server->config;
+	bool is_open = (config_number(config, NULL, CONFIG_MODE) & 0077) != 0 ||
+	    server->policy.admin_group != PEER_NO_GROUP ||
+	    server->policy.monitor_group != PEER_ANY_GROUP;
+	for (size_t i = 0; i < config->n_segments; i++)
+		is_open |=
+		    (config_number(config, config->segments[i], CONFIG_MODE) &
+			0077) != 0;
+	return is_open || geteuid() == 0;
+}
+
+static int
+dir_open(struct server *server)
+{
+	char path[PATH_MAX];
+	const char *configured = config_text(&server->config, CONFIG_SOCKET);
+	if (rundir_resolve(configured, path, sizeof path) != 0) {
+		log_error("the socket directory's name is empty or too long");
+		return SHM_EINVAL;
+	}
+	return rundir_open(path, is_shared(server) ? 0755 : 0700, &server->dir);
+}
+
+static int
+listeners_open(struct server *server)
+{
+	gid_t admin = server->policy.admin_group;
+	gid_t monitor = server->policy.monitor_group;
+	bool is_anybody = monitor == PEER_ANY_GROUP;
+	int error = listen_open(&server->control, &server->dir,
+	    admin == PEER_NO_GROUP ? 0600 : 0660, admin);
+	if (error == 0)
+		error = listen_open(&server->control_ro, &server->dir,
+		    is_anybody ? 0666 : 0660,
+		    is_anybody ? PEER_NO_GROUP : monitor);
+	/* Last: who can attach finds all of the daemon ready. */
+	if (error == 0)
+		error = listen_open(
+		    &server->attach, &server->dir, 0666, PEER_NO_GROUP);
+	return error;
+}
+
+static void
+listener_init(struct server *server, struct listener *listener,
+    const struct conn_ops *ops, uint32_t max,
+    int (*admit)(struct conn *conn, const char **ret_why))
+{
+	listener->ops = ops;
+	listener->owner = server;
+	listener->base = server->base;
+	listener->fd = -1;
+	listener->max = max;
+	listener->admit = admit;
+	LIST_INIT(&listener->conns);
+}
+
+static int
+loop_init(struct server *server)
+{
+	server->base = event_base_new();
+	if (server->base == NULL)
+		return SHM_ENOMEM;
+	uint64_t max =
+	    config_number(&server->config, NULL, CONFIG_MAX_CONNECTIONS);
+	listener_init(
+	    server, &server->attach, &attach_ops, (uint32_t)max, attach_admit);
+	listener_init(
+	    server, &server->control, &control_ops, CONTROL_MAX, control_admit);
+	listener_init(server, &server->control_ro, &control_ro_ops, CONTROL_MAX,
+	    control_admit);
+	int error = reap_init(&server->reaper, server->base);
+	return error != 0 ? error : signals_init(server);
+}
+
+static int
+server_start(struct server *server)
+{
+	int error = loop_init(server);
+	if (error != 0) {
+		log_error("the event loop cannot be made: out of memory");
+		return error;
+	}
+	descriptors_raise();
+	error = dir_open(server);
+	if (error != 0)
+		return error;
+	error = segment_create_configured(server, &server->config);
+	if (error == 0)
+		error = listeners_open(server);
+	if (error == 0)
+		error = timer_init(server);
+	return error;
+}
+
+static void
+server_stop(struct server *server)
+{
+	struct segment *segment;
+	timer_release(server);
+	while ((segment = TAILQ_FIRST(&server->segments)) != NULL)
+		segment_destroy(server, segment);
+	listen_close(&server->attach);
+	listen_close(&server->control);
+	listen_close(&server->control_ro);
+	if (server->dir.fd >= 0)
+		rundir_close(&server->dir);
+	reap_release(&server->reaper);
+	for (size_t i = 0; i < 3; i++)
+		if (server->signals[i] != NULL)
+			event_free(server->signals[i]);
+	if (server->base != NULL)
+		event_base_free(server->base);
+	config_release(&server->config);
+}
+
+int
+server_run(
+    const struct server_options *options, void (*ready)(void *arg), void *arg)
+{
+	struct server server = { .options = options, .dir.fd = -1 };
+	TAILQ_INIT(&server.segments);
+	server.attach.fd = server.control.fd = server.control_ro.fd = -1;
+	server.started_ms = server_now_ms();
+	int error = SHM_EINVAL;
+	if (server_configure(options, &server.config, error_log, NULL) != 0 ||
+	    log_configure(&server.config) != 0) {
+		config_release(&server.config);
+		return error;
+	}
+	policy_set(&server);
+	error = server_start(&server);
+	if (error == 0) {
+		log_info("shmallocd " PACKAGE_VERSION " serves %s with %" PRIu32
+			 " segment(s)",
+		    server.dir.path, segment_count(&server));
+		if (ready != NULL)
+			ready(arg);
+		if (event_base_dispatch(server.base) < 0)
+			error = SHM_ESYSTEM;
+	}
+	server_stop(&server);
+	if (error == 0)
+		log_info("stopped");
+	return error;
+}

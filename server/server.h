@@ -1,0 +1,81 @@
+/*
+ * shmallocd: what all of its parts share.
+ *
+ *	listen -> conn -> attach  -> slot -> reap     a client's life
+ *	               -> control -> verb_*           an operator's question
+ *	timer  -> segment                             the clock of every segment
+ *	config -> segment, tune                       values and their sources
+ *
+ * One thread, one event loop; nothing in it waits.
+ */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include "server/config.h"
+#include "server/listen.h"
+#include "server/peer.h"
+#include "server/rundir.h"
+#include "server/segment.h"
+
+/* How to make the configuration again: at the start, and on SIGHUP. */
+struct server_options {
+	const char *const *config_paths;
+	size_t n_config_paths; /* 0: the default files */
+	bool is_config_off;
+	const char *const *assignments; /* NAME=VALUE or SEGMENT:NAME=VALUE */
+	size_t n_assignments;
+	bool is_idle_exit; /* end when the last client has left */
+};
+
+TAILQ_HEAD(slot_queue, slot);
+
+/* Dead clients whose memory is on its way back. */
+struct reaper {
+	struct event *timer;
+	struct slot_queue ready, waiting;
+};
+
+struct server {
+	const struct server_options *options;
+	struct event_base *base;
+	struct config config;
+	struct rundir dir;
+	struct peer_policy policy;
+	struct listener attach, control, control_ro;
+	struct segment_list segments;
+	struct reaper reaper;
+	struct event *tick;
+	struct event *signals[3];
+	uint64_t started_ms; /* CLOCK_MONOTONIC */
+	uint64_t system_pages;
+	uint64_t n_ticks;
+	bool had_client;
+};
+
+/*
+ * Make CONFIG of OPTIONS.  The number of errors, each of which was reported.
+ */
+int server_configure(const struct server_options *options,
+    struct config *config, config_report_fn report, void *arg) SHM_MUSTCHECK;
+
+/*
+ * Serve OPTIONS until a signal, or the last client, ends it.  READY (or NULL)
+ * is called with ARG when clients can attach.  0, or an error that was logged.
+ */
+int server_run(const struct server_options *options, void (*ready)(void *arg),
+    void *arg) SHM_MUSTCHECK;
+
+/* Read the configuration again and apply what changed; all or nothing. */
+void server_reload(struct server *server);
+
+/* CLOCK_MONOTONIC and CLOCK_REALTIME, in ms and in seconds. */
+uint64_t server_now_ms(void);
+double server_time(void);
+
+#endif

@@ -1,0 +1,92 @@
+#include "server/timer.h"
+
+#include <inttypes.h>
+
+#include "server/log.h"
+#include "server/memory.h"
+#include "server/slot.h"
+#include "shm/daemon.h"
+
+/* What need not be done with each tick is done with each tenth. */
+#define SLOW_TICKS      10
+/* A daemon that ends with its last client waits so long for the first. */
+#define FIRST_CLIENT_MS 30000
+
+static void
+segment_tick(struct server *server, struct segment *segment)
+{
+	uint32_t repaired = shm_repair_dead_locks(&segment->seg);
+	if (repaired > 0)
+		log_info("segment %s: repaired %" PRIu32
+			 " arenas whose lock a dead client held",
+		    segment->name, repaired);
+	uint64_t bytes = shm_tick(&segment->seg, server->system_pages);
+	if (bytes > 0)
+		log_debug("segment %s: %" PRIu64
+			  " bytes went back to the system",
+		    segment->name, bytes);
+}
+
+static void
+segment_slow_tick(struct segment *segment)
+{
+	struct shm_stats stats;
+	slot_sweep(segment);
+	if (shm_stats_read(&segment->seg, false, &stats) != 0)
+		return;
+	segment_peaks(segment, &stats.bytes);
+	shm_stats_release(&stats);
+}
+
+/* Nobody is attached, and nobody waits to be. */
+static bool
+is_idle(const struct server *server)
+{
+	if (segment_clients(server) > 0 || server->attach.n > 0 ||
+	    listen_is_pending(&server->attach))
+		return false;
+	return server->had_client ||
+	    server_now_ms() - server->started_ms > FIRST_CLIENT_MS;
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+	struct segment *segment;
+	(void)fd;
+	(void)what;
+	bool is_slow = server->n_ticks++ % SLOW_TICKS == 0;
+	if (is_slow)
+		server->system_pages = memory_pages("");
+	TAILQ_FOREACH(segment, &server->segments, link)
+	{
+		segment_tick(server, segment);
+		if (is_slow)
+			segment_slow_tick(segment);
+	}
+	if (server->options->is_idle_exit && is_idle(server)) {
+		log_info("the last client has left; ending");
+		event_base_loopbreak(server->base);
+	}
+}
+
+int
+timer_init(struct server *server)
+{
+	struct timeval period = { .tv_usec = TIMER_TICK_MS * 1000 };
+	server->tick = event_new(server->base, -1, EV_PERSIST, on_tick, server);
+	if (server->tick == NULL || event_add(server->tick, &period) != 0)
+		return SHM_ENOMEM;
+	/* Segments must know at once what the system has left. */
+	on_tick(-1, 0, server);
+	return 0;
+}
+
+void
+timer_release(struct server *server)
+{
+	if (server->tick != NULL)
+		event_free(server->tick);
+	server->tick = NULL;
+}
