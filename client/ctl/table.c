@@ -57,14 +57,17 @@ void
 table_column(struct table *table, const char *name, unsigned flags)
 {
 	struct column *column = &table->columns[table->n_columns];
+	bool is_headed = !scols_table_is_noheadings(table->scols);
 
 	if (table->n_columns == COLUMNS_MAX ||
-	    scols_table_new_column(table->scols, name, 0,
+	    scols_table_new_column(table->scols, is_headed ? name : "", 0,
 		(flags & TABLE_RIGHT) != 0 ? SCOLS_FL_RIGHT : 0) == NULL)
 		memory_fail();
-	*column = (struct column){ name, flags, strlen(name), false };
-	if (scols_table_is_noheadings(table->scols))
-		column->width = 0;
+	*column = (struct column){
+		.name = name,
+		.flags = flags,
+		.width = is_headed ? strlen(name) : 0,
+	};
 	table->n_columns++;
 }
 
