@@ -249,6 +249,7 @@ call_settle(struct cache *cache)
 		shm_arena_unlock(arena);
 	}
 	shm_publish_settle(seg, self->thread);
+	cache->depth = cache->depth_before;
 	if (cache->depth == 0)
 		shm_epoch_exit(cache->pin);
 }
@@ -265,6 +266,7 @@ cache_enter(struct shmalloc *heap)
 			return errno = EDEADLK, NULL;
 		call_settle(cache);
 	}
+	cache->depth_before = cache->depth;
 	cache->busy = (uintptr_t)__builtin_frame_address(0);
 	atomic_signal_fence(memory_order_seq_cst);
 	if (!heap->seg.is_read_only)

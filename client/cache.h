@@ -59,9 +59,10 @@ struct cache {
 	/* Slow path. */
 	struct shm_self self;
 	struct shm_pin *pin;
-	uint32_t depth;     /* enters without exit */
-	uint64_t cap_bytes; /* sum of cap x size */
-	uint32_t hand;      /* class to shrink next */
+	uint32_t depth;        /* enters without exit */
+	uint32_t depth_before; /* `depth` when the present call began */
+	uint64_t cap_bytes;    /* sum of cap x size */
+	uint32_t hand;         /* class to shrink next */
 	uint64_t hits_counted;
 	struct cache_retired *retired; /* malloc'd */
 	size_t n_retired, room_retired, n_stamped;

@@ -7,6 +7,8 @@
 #include "shm/head.h"
 
 #define ROUNDS    64  /* before an allocation gives up on locks */
+#define INSIST    4   /* waits for one certain lock */
+#define PATIENCE  8   /* rounds before arena.max is exceeded */
 #define HEAD_ROOM 48u /* bytes that a free chunk's head and links take */
 
 /* ---- Arenas -------------------------------------------------------------- */
@@ -45,15 +47,15 @@ arena_try(struct shm_self *self, uint32_t index)
 	return true;
 }
 
-/* Make one more arena, if there may be one; its number goes into *RET. */
+/* Make one more arena below MOST; its number goes into *RET. */
 static bool
-arena_make(struct shm_self *self, uint32_t *ret)
+arena_make(struct shm_self *self, uint32_t most, uint32_t *ret)
 {
 	struct shm_seg *seg = self->seg;
 	uint32_t n = arenas_now(self);
 	enum shm_failure failure = self->failure;
 
-	if (n >= arenas_wanted(self) ||
+	if (n >= most ||
 	    shm_commit(self, shm_offset_of(seg, &seg->arenas[n]),
 		sizeof(struct shm_arena)) != 0) {
 		self->failure = failure;
@@ -65,34 +67,44 @@ arena_make(struct shm_self *self, uint32_t *ret)
 	return true;
 }
 
+/* Lock one of the first N arenas, the thread's own if possible. */
+static struct shm_arena *
+arena_try_all(struct shm_self *self, uint32_t n)
+{
+	if (self->arena >= n)
+		self->arena %= n;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t index = (self->arena + i) % n;
+
+		if (!arena_try(self, index))
+			continue;
+		if (i)
+			shm_add(&self->client->moves, 1);
+		self->arena = index;
+		return &self->seg->arenas[index];
+	}
+	return NULL;
+}
+
 /*
  * Lock an arena to allocate from: the thread's own, else any other, else a new
- * one, else wait for its own.  NULL if all stay locked.
+ * one, else wait a little for its own.  If their holders stay away, because
+ * they are stopped or dead, go beyond arena.max.  NULL if all stay locked.
  */
 static struct shm_arena *
 arena_lock(struct shm_self *self)
 {
 	for (int round = 0; round < ROUNDS; round++) {
-		uint32_t n = arenas_now(self), most = arenas_wanted(self), i;
+		uint32_t now = arenas_now(self), most = arenas_wanted(self);
+		struct shm_arena *arena;
 
-		n = n < most ? n : most;
-		if (self->arena >= n)
-			self->arena %= n;
-		for (i = 0; i < n; i++) {
-			uint32_t index = (self->arena + i) % n;
-
-			if (!arena_try(self, index))
-				continue;
-			if (i)
-				shm_add(&self->client->moves, 1);
-			self->arena = index;
-			return &self->seg->arenas[index];
-		}
-		if (arena_make(self, &i)) {
-			self->arena = i;
-			continue;
-		}
-		shm_arena_wait(&self->seg->arenas[self->arena], self);
+		if (round >= PATIENCE)
+			most = self->seg->max_arenas;
+		arena = arena_try_all(self, now < most ? now : most);
+		if (arena)
+			return arena;
+		if (!arena_make(self, most, &self->arena))
+			shm_arena_wait(&self->seg->arenas[self->arena], self);
 	}
 	self->failure = SHM_FAIL_SYSTEM;
 	return NULL;
@@ -102,7 +114,7 @@ arena_lock(struct shm_self *self)
 static bool
 arena_insist(struct shm_self *self, struct shm_arena *arena)
 {
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < INSIST; round++) {
 		if (shm_load(&arena->state) != SHM_ARENA_ACTIVE)
 			return false;
 		if (shm_arena_trylock(arena, self))
@@ -258,27 +270,18 @@ shm_heap_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
 	return 0;
 }
 
-uint64_t
-shm_heap_take_aligned(struct shm_self *self, uint32_t size, uint32_t align)
+/* Cut the chunk of at least SIZE bytes at AT, a multiple of the alignment, out
+ * of the larger one at OFF, both ours.  False if its arena stays locked. */
+static bool
+aligned_cut(struct shm_self *self, uint64_t off, uint64_t at, uint32_t size)
 {
-	struct shm_seg *seg = self->seg;
-	uint64_t off, at, c;
-	struct shm_arena *arena;
+	uint64_t c = at - SHM_CHUNK_HEAD;
 	bool is_extent;
+	struct shm_arena *arena = shm_arena_of(self->seg, off, &is_extent);
 	int error = 0;
 
-	if (shm_heap_take(self, size + align + SHM_CHUNK_MIN, 1, &off) == 0)
-		return 0;
-	at = (off + align - 1) & ~(uint64_t)(align - 1);
-	if (at != off && at - off < SHM_CHUNK_MIN)
-		at += align;
-	c = at - SHM_CHUNK_HEAD;
-	arena = shm_arena_of(seg, off, &is_extent);
-	if (!arena || !arena_insist(self, arena)) {
-		shm_heap_put(self, 1, &off);
-		self->failure = SHM_FAIL_SYSTEM;
-		return 0;
-	}
+	if (!arena || !arena_insist(self, arena))
+		return false;
 	if (at != off) {
 		shm_chunk_split_locked(self, off - SHM_CHUNK_HEAD, c);
 		error = shm_arena_put_locked(self, arena, off - SHM_CHUNK_HEAD);
@@ -286,7 +289,28 @@ shm_heap_take_aligned(struct shm_self *self, uint32_t size, uint32_t align)
 	if (error == 0)
 		error = shm_arena_shrink_locked(self, arena, c, size);
 	arena_release(arena, error);
-	return at;
+	return true;
+}
+
+uint64_t
+shm_heap_take_aligned(struct shm_self *self, uint32_t size, uint32_t align)
+{
+	for (int round = 0; round < INSIST; round++) {
+		uint64_t off, at;
+
+		if (shm_heap_take(
+			self, size + align + SHM_CHUNK_MIN, 1, &off) == 0)
+			return 0;
+		at = (off + align - 1) & ~(uint64_t)(align - 1);
+		if (at != off && at - off < SHM_CHUNK_MIN)
+			at += align;
+		if (aligned_cut(self, off, at, size))
+			return at;
+		shm_heap_put(self, 1, &off);
+		self->arena++;
+	}
+	self->failure = SHM_FAIL_SYSTEM;
+	return 0;
 }
 
 /* ---- Extents ------------------------------------------------------------- */

@@ -95,8 +95,9 @@ shm_arena_wait(struct shm_arena *arena, struct shm_self *self)
 	    !shm_cas(&arena->lock, &word, word | SHM_LOCK_WAITERS))
 		return;
 	word |= SHM_LOCK_WAITERS;
+	/* Nobody would wake us: the daemon is about to repair the arena, and
+	 * the caller looks elsewhere meanwhile. */
 	if (holder_is_dead(self->seg, word)) {
-		/* Nobody will wake us: it is the daemon's to repair. */
 		(void)sched_yield();
 		return;
 	}

@@ -87,7 +87,7 @@ call_help(struct shm_seg *seg, const struct call *call, uint32_t tag)
 	call_drive(seg, &party, &other);
 }
 
-/* Take CALL's expected object and drive; 0 or SHM_ECHANGED. */
+/* Take CALL's expected object and drive; 0, SHM_ECHANGED or SHM_EINVAL. */
 static int
 call_replace(
     struct shm_self *self, const struct party *me, const struct call *call)
@@ -103,9 +103,7 @@ call_replace(
 			return SHM_ECHANGED;
 		tag = shm_get(call->expected_tag);
 		state = shm_tag_state(tag);
-		if ((tag & 255) != check)
-			return SHM_ECHANGED;
-		if (state == SHM_SHARED) {
+		if ((tag & 255) == check && state == SHM_SHARED) {
 			/* P_take */
 			if (!shm_cas(
 				call->expected_tag, &tag, me->taking | check))
@@ -113,7 +111,7 @@ call_replace(
 			call_drive(seg, me, call);
 			return 0;
 		}
-		if (state == SHM_PUBLISHING) {
+		if ((tag & 255) == check && state == SHM_PUBLISHING) {
 			/* P_settle: it is in the slot, so it is published. */
 			(void)shm_cas(call->expected_tag, &tag,
 			    shm_tag_base(0, 0, SHM_SHARED) | check);
@@ -121,7 +119,9 @@ call_replace(
 		}
 		if (state == SHM_TAKING && shm_tag_owner(tag) < SHM_THREADS)
 			call_help(seg, call, tag);
-		return SHM_ECHANGED;
+		/* What still hangs there was never published. */
+		return shm_get(call->slot) == call->expected ? SHM_EINVAL
+							     : SHM_ECHANGED;
 	}
 }
 

@@ -13,7 +13,8 @@
 /*
  * As shmalloc_publish().  The caller's pin is set (as by enter) from before the
  * call until after it, so that what a late helper may still compare is not
- * reused.  0, SHM_ECHANGED, SHM_ENOTOWNER.
+ * reused.  0, SHM_ECHANGED, SHM_ENOTOWNER; SHM_EINVAL: the slot holds something
+ * that was not published.
  */
 int shm_publish(struct shm_self *self, _Atomic uint64_t *slot,
     uint64_t expected, uint64_t desired) SHM_MUSTCHECK;

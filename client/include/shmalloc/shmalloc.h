@@ -135,7 +135,8 @@ struct shmalloc_options {
  * may be NULL.  On success *RET_HEAP is the attachment, which the caller gives
  * back with shmalloc_detach().
  *
- * Waits for a daemon that is starting or restarting up to attach_timeout_ms.
+ * Waits up to attach_timeout_ms for a daemon that is restarting (its socket is
+ * there, but nobody answers).
  * SHMALLOC_EUNREACHABLE, SHMALLOC_ENOSEGMENT, SHMALLOC_EPERM,
  * SHMALLOC_EVERSION, SHMALLOC_ETIMEDOUT, SHMALLOC_EPROTO, SHMALLOC_EBUSY (all
  * client slots are taken), SHMALLOC_EINVAL, SHMALLOC_ESYSTEM.
@@ -248,8 +249,8 @@ shmalloc_off shmalloc_offset(const struct shmalloc *heap, const void *ptr);
  *
  * 0; SHMALLOC_ECHANGED: nothing changed and DESIRED is still the caller's;
  * SHMALLOC_ENOTOWNER: DESIRED is not an object of the caller's;
- * SHMALLOC_EINVAL: SLOT is not in the segment or misaligned, or EXPECTED equals
- * DESIRED; SHMALLOC_EREADONLY; SHMALLOC_EDEADLK.
+ * SHMALLOC_EINVAL: SLOT is not in the segment or misaligned, EXPECTED equals
+ * DESIRED, or SLOT holds EXPECTED although nobody published it there; SHMALLOC_EREADONLY; SHMALLOC_EDEADLK.
  *
  * A kill at any instruction leaves exactly the state before or the one after:
  * no leak, and no slot that holds what isn't there.
