@@ -292,7 +292,8 @@ struct shm_client {
 	_Atomic uint64_t since; /* seconds since the epoch */
 	_Atomic uint64_t death; /* a stamp of its death, then of its end */
 	/* A stamp of when what its threads were publishing was settled: what
-	 * it had unlinked is free when nobody reads from before.  0: not yet. */
+	 * it had unlinked is free when nobody reads from before.  0: not yet.
+	 */
 	_Atomic uint64_t settled;
 	char label[32], command[32];
 

@@ -250,7 +250,8 @@ shmalloc_off shmalloc_offset(const struct shmalloc *heap, const void *ptr);
  * 0; SHMALLOC_ECHANGED: nothing changed and DESIRED is still the caller's;
  * SHMALLOC_ENOTOWNER: DESIRED is not an object of the caller's;
  * SHMALLOC_EINVAL: SLOT is not in the segment or misaligned, EXPECTED equals
- * DESIRED, or SLOT holds EXPECTED although nobody published it there; SHMALLOC_EREADONLY; SHMALLOC_EDEADLK.
+ * DESIRED, or SLOT holds EXPECTED although nobody published it there;
+ * SHMALLOC_EREADONLY; SHMALLOC_EDEADLK.
  *
  * A kill at any instruction leaves exactly the state before or the one after:
  * no leak, and no slot that holds what isn't there.
