@@ -1,0 +1,161 @@
+/*
+ * The benchmark: heaps x workloads x workers, measured by interleaved
+ * repetitions.
+ *
+ * A HEAP is an adapter to one allocator, in a file of its own; a WORKLOAD is
+ * what its workers do, in a file of its own; bench/list.c lists both.  A CELL
+ * is one measurement of one heap with one workload and P workers: a fresh
+ * process which sets the heap up, starts the workers (processes if the heap is
+ * shared, else threads), lets them warm up, and times them.
+ */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_WORKERS_MAX 64u
+
+/* ---- Heaps ----------------------------------------------------------------
+ */
+
+/* What a worker calls.  An object is base + its reference. */
+struct bench_ops {
+	char *base;
+	void *heap; /* the first argument of the others */
+	uint64_t (*alloc)(void *heap, size_t size); /* 0: no memory */
+	void (*free)(void *heap, uint64_t ref);
+};
+
+struct bench_heap {
+	const char *name;
+	bool is_shared; /* workers are processes, and hand references over */
+	/*
+	 * In the cell's process, before its workers: NULL, or why this heap
+	 * can't be measured here.
+	 */
+	const char *(*open)(void);
+	/* In each worker; false: it can't work, with a message. */
+	bool (*attach)(struct bench_ops *ret_ops);
+	void (*detach)(struct bench_ops *ops); /* may be NULL */
+	void (*close)(void);                   /* may be NULL */
+};
+
+extern const struct bench_heap *const bench_heaps[]; /* NULL ends it */
+
+/* ---- Workloads ------------------------------------------------------------
+ */
+
+/* What the workers of a cell share, zero at first. */
+struct bench_shared;
+
+struct bench_worker {
+	struct bench_ops ops;
+	unsigned number, workers;
+	uint64_t random;
+	struct bench_shared *shared;
+	void *state;         /* the workload's own */
+	uint64_t live_bytes; /* that it asked for and holds, if it counts */
+};
+
+struct bench_workload {
+	const char *name;
+	unsigned workers_least; /* and a multiple of that */
+	bool is_wall; /* ns is wall time, not core time, for each pair */
+	bool measures_memory;
+	/* Allocate the worker's state (bench_map) and what it holds first. */
+	void (*begin)(struct bench_worker *worker);
+	/* Do some thousand pairs or so; how many. */
+	uint64_t (*round)(struct bench_worker *worker);
+	/* Free all that it holds. */
+	void (*end)(struct bench_worker *worker);
+};
+
+extern const struct bench_workload *const bench_workloads[]; /* NULL ends it */
+
+#define BENCH_RING 1024u
+
+/* A ring of references from one worker to another. */
+struct bench_ring {
+	_Alignas(128) _Atomic uint64_t head; /* written by the consumer */
+	_Alignas(128) _Atomic uint64_t tail; /* written by the producer */
+	_Alignas(128) _Atomic uint64_t ref[BENCH_RING];
+};
+
+/* A bounded list of references. */
+struct bench_list {
+	_Alignas(128) _Atomic uint32_t lock;
+	uint32_t n;
+	uint64_t ref[128];
+};
+
+struct bench_shared {
+	struct bench_list list;
+	struct bench_ring ring[BENCH_WORKERS_MAX / 2];
+};
+
+/* ---- Cells ----------------------------------------------------------------
+ */
+
+struct bench_options {
+	double seconds; /* timed, in each cell */
+	double warm_up; /* seconds before, at least */
+	uint64_t seed;
+};
+
+struct bench_result {
+	double ns; /* for each pair: see bench/README.md */
+	uint64_t pairs;
+	double faults;                       /* for each million pairs */
+	uint64_t live_bytes, resident_bytes; /* 0: not measured */
+};
+
+/*
+ * Measure one cell.  NULL, or why it can't be measured; the string is valid
+ * until the next call.
+ */
+const char *bench_cell(const struct bench_heap *heap,
+    const struct bench_workload *workload, unsigned workers,
+    const struct bench_options *options, struct bench_result *ret_result);
+
+/* ---- Helpers of adapters and workloads ------------------------------------
+ */
+
+/* LEN zero bytes that no heap accounts for; exits with a message. */
+void *bench_map(size_t len);
+
+/* Exits with a message. */
+_Noreturn void bench_no_memory(void);
+
+/* Allocate and write the first byte. */
+static inline uint64_t
+bench_alloc(const struct bench_ops *ops, size_t size)
+{
+	uint64_t ref = ops->alloc(ops->heap, size);
+
+	if (ref == 0)
+		bench_no_memory();
+	ops->base[ref] = 1;
+	return ref;
+}
+
+/* xorshift64* (Vigna). */
+static inline uint64_t
+bench_random(uint64_t *state)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return *state * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+/* Uniform in 0..N-1, N below 2^32. */
+static inline uint64_t
+bench_below(uint64_t *state, uint64_t n)
+{
+	return (bench_random(state) >> 32) * n >> 32;
+}
+
+#endif

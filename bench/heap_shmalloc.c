@@ -1,0 +1,99 @@
+/* shmalloc: each cell gets a daemon and a segment of its own. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <shmalloc/shmalloc.h>
+
+#include "bench/bench.h"
+
+extern const struct bench_heap heap_shmalloc;
+
+static pid_t daemon_pid;
+static char daemon_folder[64];
+
+static uint64_t
+heap_alloc(void *heap, size_t size)
+{
+	return shmalloc_alloc(heap, size);
+}
+
+static void
+heap_free(void *heap, uint64_t ref)
+{
+	shmalloc_free(heap, ref);
+}
+
+static const char *
+heap_open(void)
+{
+	const char *program = getenv("SHMALLOCD");
+
+	snprintf(
+	    daemon_folder, sizeof(daemon_folder), "/tmp/shmalloc-bench.XXXXXX");
+	if (mkdtemp(daemon_folder) == NULL)
+		return "no temporary folder";
+	setenv("SHMALLOC_SOCKET", daemon_folder, 1);
+	daemon_pid = fork();
+	if (daemon_pid < 0)
+		return "fork";
+	if (daemon_pid == 0) {
+		/* Silent unless it fails: its log is not ours. */
+		if (freopen("/dev/null", "w", stderr) == NULL)
+			_exit(127);
+		execlp(program != NULL ? program : "shmallocd", "shmallocd",
+		    "--socket", daemon_folder, "--size", "8G", (char *)NULL);
+		_exit(127);
+	}
+	return NULL;
+}
+
+static bool
+heap_attach(struct bench_ops *ret_ops)
+{
+	struct shmalloc *heap;
+	int error = shmalloc_attach(NULL, NULL, &heap);
+
+	if (error != 0) {
+		fprintf(
+		    stderr, "bench: attach: %s\n", shmalloc_strerror(error));
+		return false;
+	}
+	*ret_ops = (struct bench_ops){ *(char **)(void *)heap, heap, heap_alloc,
+		heap_free };
+	return true;
+}
+
+static void
+heap_detach(struct bench_ops *ops)
+{
+	shmalloc_detach(ops->heap);
+}
+
+static void
+heap_close(void)
+{
+	static const char *const left[] = { "attach", "control", "control-ro",
+		"lock" };
+	char path[96];
+
+	kill(daemon_pid, SIGTERM);
+	waitpid(daemon_pid, NULL, 0);
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", daemon_folder, left[i]);
+		unlink(path);
+	}
+	rmdir(daemon_folder);
+}
+
+const struct bench_heap heap_shmalloc = {
+	.name = "shmalloc",
+	.is_shared = true,
+	.open = heap_open,
+	.attach = heap_attach,
+	.detach = heap_detach,
+	.close = heap_close,
+};
