@@ -1,0 +1,65 @@
+# Many processes at once, killed or not: contents right, nothing lost.
+#
+# SHMALLOC_SEED repeats a run.  SHMALLOC_CHECK_ALL=1 asks for the long form:
+# 10 million objects in each of 4 processes, and 2000 kills.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup_file() {
+	[ -z "${SHMALLOC_CHECK_ALL-}" ] || export BATS_TEST_TIMEOUT=3600
+}
+
+setup() {
+	daemon_start --size 1G
+	before=$(figure .bytes.allocated)
+}
+
+teardown() {
+	daemon_stop
+}
+
+# A figure of the exact statistics, by its path for jq.
+figure() {
+	shmallocctl --json stats --exact | jq "$1"
+}
+
+stress() {
+	local program=$1 seed=${SHMALLOC_SEED:-$(date +%s)}
+
+	shift
+	"$SHMALLOC_BUILD/tests/stress/$program" "$@" "$seed" >&2
+}
+
+# What holds when all is freed again, whatever happened.
+heap_is_as_before() {
+	shmallocctl check >&2
+	[ "$(figure .bytes.allocated)" = "$before" ]
+	[ "$(figure '[.arenas[].lock.waits_on_dead] | add')" = 0 ]
+	bytes_add_up
+}
+
+# The byte identity of the statistics, exact.
+bytes_add_up() {
+	local sum='.bytes | .in_use_chunks + .cached + .pending + .free_binned
+	    + .free_fast + .free_top + .extents_used + .extents_free
+	    + .metadata + .unused'
+
+	shmallocctl --json stats --exact |
+	    jq -e "($sum) == .segment.size_bytes" >&2
+}
+
+@test "four processes use everything at random and find no wrong byte" {
+	objects=60000
+	[ -z "${SHMALLOC_CHECK_ALL-}" ] || objects=10000000
+	stress mix "$objects" 4
+	heap_is_as_before
+}
+
+@test "a process killed 200 times harms nobody and leaks nothing" {
+	kills=200
+	[ -z "${SHMALLOC_CHECK_ALL-}" ] || kills=2000
+	stress kill "$kills" 3
+	[ "$(figure .clients.reclaimed_total)" -ge "$((kills / 2))" ]
+	heap_is_as_before
+}

@@ -1,0 +1,66 @@
+/*
+ * A process that uses every operation of a segment at random, and checks the
+ * contents of all that it meets.
+ *
+ * Objects are in one of three places:
+ * - the actor's own ring: private, ends with the actor;
+ * - a slot of the table, which all actors share: published;
+ * - a mailbox of the table: handed from one actor to another, who frees it.  An
+ *   owner that dies takes it along, so mailboxes are used only where nobody is
+ *   killed.
+ */
+#ifndef TESTS_STRESS_ACTOR_H
+#define TESTS_STRESS_ACTOR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define ACTORS_MAX 64u
+
+enum actor_count {
+	ACTOR_OBJECTS, /* allocated */
+	ACTOR_PUBLISHED,
+	ACTOR_LOST_RACES,
+	ACTOR_RETIRED,
+	ACTOR_HANDED, /* through a mailbox */
+	ACTOR_COUNTS,
+};
+
+/* What the processes of a run tell each other; not in the segment. */
+struct actor_board {
+	_Atomic uint64_t wrong;    /* contents that were not what they should */
+	_Atomic uint64_t failures; /* calls refused that should not be */
+	/* What was done; of a killed actor only what it had handed in. */
+	_Atomic uint64_t count[ACTOR_COUNTS];
+	_Atomic uint32_t ready; /* actors that ever began */
+	_Atomic uint32_t done;  /* actors that have done their objects */
+	_Atomic uint32_t stop;  /* end now */
+	_Atomic uint32_t mailboxes_are_empty;
+};
+
+struct actor_options {
+	uint64_t seed;
+	uint64_t objects; /* allocate so many; 0: until board->stop */
+	uint32_t actors;  /* of this run */
+	uint32_t number;  /* of this one, from 0 */
+	bool uses_mailboxes;
+};
+
+/* A board in memory that children of fork() share. */
+struct actor_board *actor_board_create(void);
+
+/* Start a process that is an actor. */
+pid_t actor_start(
+    struct actor_board *board, const struct actor_options *options);
+
+/* The number in argument I, or OTHERWISE if it isn't given. */
+uint64_t actor_argument(int argc, char *argv[], int i, uint64_t otherwise);
+
+/* Print what the board says, and that N_BAD processes did not end as they
+ * should; the exit status: 0 if nothing is wrong. */
+int actor_verdict(
+    const char *name, const struct actor_board *board, uint64_t n_bad);
+
+#endif
