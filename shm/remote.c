@@ -29,8 +29,7 @@ shm_tag_at(struct shm_seg *seg, uint64_t off)
 {
 	bool is_extent;
 
-	if (off % SHM_GRANULE || off < seg->heap + SHM_CHUNK_HEAD ||
-	    !shm_arena_of(seg, off, &is_extent))
+	if (off % SHM_GRANULE || !shm_arena_of(seg, off, &is_extent))
 		return NULL;
 	if (!is_extent) {
 		uint64_t in = (off - seg->heap) % SHM_REGION;
