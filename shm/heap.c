@@ -27,7 +27,8 @@ arenas_now(const struct shm_self *self)
 {
 	uint32_t n = shm_get(&self->seg->super->n_arenas);
 
-	return n < self->seg->max_arenas ? n : self->seg->max_arenas;
+	n = n < self->seg->max_arenas ? n : self->seg->max_arenas;
+	return n ? n : 1;
 }
 
 static bool
@@ -231,12 +232,13 @@ others_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
 	return 0;
 }
 
-/* Full, or is there enough but in pieces too small? */
+/* Count a failure.  Full, or is there enough but in pieces too small? */
 static void
 failure_classify(struct shm_self *self, uint64_t size)
 {
 	uint64_t all, largest;
 
+	shm_add(&self->seg->arenas[self->arena % arenas_now(self)].fails, 1);
 	if (self->failure != SHM_FAIL_FULL)
 		return;
 	shm_heap_free_space(self->seg, &all, &largest);

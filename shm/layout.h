@@ -55,6 +55,7 @@
 #define SHM_EXTENT_WORDS  (SHM_EXTENT_BINS / 64)
 #define SHM_FASTBINS      32u
 #define SHM_CLASSES       128u
+#define SHM_PEAKS         32u
 #define SHM_DAEMON_SLOT   1u
 #define SHM_DAEMON_THREAD 1u
 #define SHM_CACHELINE     128u /* two lines: the prefetcher fetches pairs */
@@ -212,6 +213,11 @@ struct shm_super {
 	_Atomic uint64_t recovered_chunks, recovered_bytes;
 	_Atomic uint64_t starts;  /* daemons that have had this segment */
 	_Atomic uint64_t punched; /* bytes given back to the system */
+	/* Daemon only: the most that any reading of the statistics saw, of
+	 * each number in struct shm_bytes; and what was committed when the
+	 * live bytes had their peak. */
+	_Atomic uint64_t peak[SHM_PEAKS];
+	_Atomic uint64_t peak_live, peak_footprint;
 };
 
 /* Written by the daemon only; copied by clients when `generation` changed. */
@@ -255,6 +261,10 @@ struct shm_arena {
 	/* Atomic: chunks and extents (as payload offsets) that others freed. */
 	_Alignas(SHM_CACHELINE) _Atomic uint64_t remote;
 	_Atomic uint64_t remote_pushed;
+	/* Atomic: allocations of threads that use this arena and failed. */
+	_Atomic uint64_t fails;
+	/* Daemon only: the most bytes in use that any reading saw. */
+	_Atomic uint64_t peak_used;
 
 	/* All below: Guarded by the lock. */
 	_Alignas(SHM_CACHELINE) _Atomic uint64_t top; /* chunk, 0 none */
@@ -265,7 +275,6 @@ struct shm_arena {
 	_Atomic uint64_t fast_bytes, fast_chunks;
 	_Atomic uint64_t top_bytes;
 	_Atomic uint64_t extent_free_pages, extent_free_n;
-	_Atomic uint64_t peak_used;
 	struct shm_arena_counters counters;
 	_Atomic uint64_t fast[SHM_FASTBINS]; /* chunks; bin i: 32 + 16 i */
 	_Atomic uint64_t bin[SHM_BINS];      /* chunks */

@@ -19,18 +19,21 @@
  *      + extents_used + extents_free + metadata + unused.
  */
 struct shm_bytes {
-	uint64_t requested; /* estimate: what users asked for and still hold */
-	uint64_t allocated; /* usable bytes of live objects */
+	/* Estimate: what users asked for and still hold; extents' exactly. */
+	uint64_t requested;
+	uint64_t allocated;     /* usable bytes of live objects */
 	uint64_t in_use_chunks; /* live chunks, heads included */
 	uint64_t cached;        /* chunks in thread caches */
-	uint64_t pending; /* remote lists, retired, unlinked, of the dead */
+	/* Remote lists, retired, unlinked, of the dead; extents included. */
+	uint64_t pending;
 	uint64_t free_binned, free_fast, free_top;
 	uint64_t extents_used, extents_free;
 	uint64_t metadata; /* committed pages below the heap; region tails */
-	uint64_t active;   /* handed out or cached, and metadata */
-	uint64_t committed, resident, retained;
-	uint64_t unused; /* regions below the watermark that nobody has */
-	uint64_t size;   /* metadata + watermark */
+	uint64_t active;   /* neither free nor unused; metadata included */
+	uint64_t committed, resident;
+	uint64_t retained; /* space that has no pages: size - committed */
+	uint64_t unused;   /* regions below the watermark that nobody has */
+	uint64_t size;     /* metadata + watermark */
 	uint64_t limit, reserved;
 	uint64_t largest_free;
 };
@@ -42,12 +45,14 @@ extern const uint64_t shm_frag_sizes[SHM_FRAG_SIZES];
 struct shm_arena_stats {
 	uint32_t id, state;
 	bool is_locked;
-	struct shm_bytes bytes; /* size: the regions of this arena */
-	uint64_t chunks;        /* live; exact only, else 0 */
+	/* Size: the regions of this arena.  Quick: cached and pending are 0,
+	 * and in_use_chunks and extents_used have them. */
+	struct shm_bytes bytes;
+	uint64_t chunks; /* live; exact only, else 0 */
 	uint64_t free_chunks;
-	uint64_t unusable; /* free bytes in pieces < reference size */
-	uint64_t peak_used;
-	uint64_t fails;
+	uint64_t unusable;  /* free bytes in pieces < reference size */
+	uint64_t peak_used; /* the most that any reading saw */
+	uint64_t fails;     /* allocations that began here and failed */
 	uint64_t locked, busy, slept, slept_on_dead, owner_deaths, repairs;
 	uint64_t remote_pushed;
 	uint64_t allocs, frees, splits, coalesced_forward, coalesced_back;
@@ -69,10 +74,15 @@ struct shm_stats {
 	bool is_exact;
 	uint64_t seconds; /* since the epoch */
 	struct shm_bytes bytes;
+	struct shm_bytes peak; /* of each: the most that any reading saw */
 	double fragmentation_internal; /* 1 - requested / in use; < 0 unknown */
-	double unusable[SHM_FRAG_SIZES]; /* F(k); < 0: nothing is free */
+	/* Footprint / live - 1, of the reading with the most live bytes. */
+	double fragmentation_realised;
+	/* F(k); < 0: nothing is free, or (quick) there are too many pieces to
+	 * look at them all. */
+	double unusable[SHM_FRAG_SIZES];
 	double unusable_reference;
-	uint64_t free_histogram[SHM_FREE_HISTOGRAM]; /* pieces */
+	uint64_t free_histogram[SHM_FREE_HISTOGRAM]; /* pieces that were seen */
 	uint64_t allocs, frees, misuses;
 	uint64_t cache_hits, refills, flushes, remote_pushed;
 	uint64_t failures[SHM_FAILURES];
@@ -80,8 +90,7 @@ struct shm_stats {
 	uint64_t recovered_locks, recovered_clients;
 	uint64_t recovered_chunks, recovered_bytes;
 	uint64_t starts, punched, created;
-	uint64_t peak_allocated; /* with peaks of the others: Atomic max */
-	uint64_t objects;        /* live; exact only */
+	uint64_t objects; /* live; exact only */
 	char name[SHM_NAME_LEN];
 	uint32_t n_arenas;
 	struct shm_arena_stats *arenas; /* n_arenas; owned by the struct */
@@ -90,8 +99,10 @@ struct shm_stats {
 
 /*
  * Read the statistics; exact if IS_EXACT (then arenas are locked for a region's
- * walk at a time; SHM_ERETRY if one could not be had).  Free the result with
- * shm_stats_release().  SHM_ENOMEM, SHM_ERETRY, SHM_ECORRUPT.
+ * walk at a time; SHM_ERETRY if one could not be had).  The quick form takes no
+ * lock, and stores nothing but peaks, nothing at all on a read-only view.  Free
+ * the result with shm_stats_release().  SHM_ENOMEM, SHM_ERETRY, SHM_EREADONLY,
+ * SHM_ECORRUPT.
  */
 int shm_stats_read(struct shm_seg *seg, bool is_exact,
     struct shm_stats *ret_stats) SHM_MUSTCHECK;
@@ -109,7 +120,8 @@ struct shm_client_stats {
 	uint64_t cache_hits, refills, flushes, remote_pushed, moves, sleeps;
 	uint64_t misuses;
 	uint64_t failures[SHM_FAILURES];
-	uint64_t reader_lag; /* epochs behind; 0 outside */
+	uint64_t reader_lag; /* epochs since its oldest reader entered, that
+			      * one included; 0 outside */
 	uint32_t threads;
 };
 
@@ -133,15 +145,19 @@ struct shm_piece {
 	uint64_t off; /* of its first byte; the payload of an extent */
 	uint64_t len;
 	uint32_t arena, owner; /* slot, or thread record */
+	uint32_t generation;   /* of the owner: its low bits in the tag */
+	uint64_t requested;    /* of extents in use: bytes asked for */
 	bool is_top;
 };
 
 typedef void (*shm_piece_fn)(void *arg, const struct shm_piece *piece);
 
 /*
- * Call FN for every piece of the heap up to the watermark, in order of address
- * within each arena; the pieces tile it.  Arena -1: all, and the unused
- * regions. SHM_ERETRY: a lock could not be had; SHM_ECORRUPT.
+ * Call FN for every piece of the heap up to the watermark, in order of address;
+ * the pieces tile it.  Arena -1: all, and the unused regions.  Heads are copied
+ * a region at a time under the arena's lock; FN is called without.  Remote
+ * lists are drained.  SHM_ERETRY: a lock could not be had; SHM_EREADONLY;
+ * SHM_ENOMEM; SHM_ECORRUPT.
  */
 int shm_walk(struct shm_seg *seg, int32_t arena, shm_piece_fn fn,
     void *arg) SHM_MUSTCHECK;

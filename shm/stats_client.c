@@ -1,0 +1,97 @@
+/*
+ * shm_client_read() of shm/stats.h: what one client holds, by its counters.
+ */
+#include <string.h>
+
+#include "shm/stats.h"
+#include "shm/tally.h"
+#include "shm/thread.h"
+
+static uint64_t
+positive(_Atomic int64_t *counter)
+{
+	int64_t value = shm_load(counter);
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+/* Copy what another process may be writing; it ends in a zero. */
+static void
+text_copy(char to[32], const char from[32])
+{
+	memcpy(to, from, 32);
+	to[31] = '\0';
+}
+
+static void
+counters_copy(struct shm_client_stats *out, struct shm_client *client)
+{
+	out->allocs = shm_load(&client->allocs);
+	out->frees = shm_load(&client->frees);
+	out->requested = shm_load(&client->requested);
+	out->held_bytes = positive(&client->held_bytes);
+	out->held_chunks = positive(&client->held_chunks);
+	out->cached_bytes = positive(&client->cached_bytes);
+	out->cached_chunks = positive(&client->cached_chunks);
+	out->retired_bytes = positive(&client->retired_bytes);
+	out->retired_chunks = positive(&client->retired_chunks);
+	out->cache_hits = shm_load(&client->cache_hits);
+	out->refills = shm_load(&client->refills);
+	out->flushes = shm_load(&client->flushes);
+	out->remote_pushed = shm_load(&client->remote_pushed);
+	out->moves = shm_load(&client->moves);
+	out->sleeps = shm_load(&client->sleeps);
+	out->misuses = shm_load(&client->misuses);
+	for (int i = 0; i < SHM_FAILURES; i++)
+		out->failures[i] = shm_load(&client->failures[i]);
+}
+
+/* How many threads it has, and how far its oldest reader is behind. */
+static void
+threads_count(const struct shm_seg *seg, struct shm_client_stats *out)
+{
+	uint64_t owner = shm_pin_owner(out->slot, out->generation);
+	uint64_t now = shm_get(&seg->super->epoch);
+	uint32_t n = shm_threads_used(seg);
+
+	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++) {
+		const struct shm_pin *pin = &seg->pins->pin[i];
+		uint64_t epoch;
+
+		if (shm_get(&pin->owner) != owner)
+			continue;
+		out->threads++;
+		epoch = shm_get(&pin->epoch);
+		if (epoch && epoch <= now && now - epoch >= out->reader_lag)
+			out->reader_lag = now - epoch + 1;
+	}
+}
+
+bool
+shm_client_read(
+    struct shm_seg *seg, uint32_t slot, struct shm_client_stats *ret_client)
+{
+	struct shm_client_stats *out = ret_client;
+	struct shm_client *client;
+
+	memset(out, 0, sizeof(*out));
+	if (slot < SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
+	    !shm_client_is_there(seg, slot))
+		return false;
+	client = &seg->clients[slot];
+	out->slot = slot;
+	out->state = shm_get(&client->state);
+	if (out->state != SHM_CLIENT_LIVE && out->state != SHM_CLIENT_DEAD)
+		return false;
+	out->generation = shm_load(&client->generation);
+	out->flags = shm_load(&client->flags);
+	out->pid = shm_load(&client->pid);
+	out->uid = shm_load(&client->uid);
+	out->gid = shm_load(&client->gid);
+	out->since = shm_load(&client->since);
+	text_copy(out->label, client->label);
+	text_copy(out->command, client->command);
+	counters_copy(out, client);
+	threads_count(seg, out);
+	return true;
+}
