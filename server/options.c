@@ -50,7 +50,7 @@ static const struct option_row rows[] = {
 	    "read FILE instead of " CONFIG_FILE_DEFAULT " and conf.d; "
 	    "repeatable" },
 	{ "no-config", 0, OPTION_NO_CONFIG, NULL, NULL, 0,
-	    "read no configuration file" },
+	    "do not read the default configuration files" },
 	{ "check-config", 0, OPTION_ACTION, NULL, NULL, OPTIONS_CHECK_CONFIG,
 	    "say what is wrong with the configuration, and end" },
 	{ "dump-config", 0, OPTION_ACTION, NULL, NULL, OPTIONS_DUMP_CONFIG,
@@ -143,7 +143,7 @@ row_apply(
 		    ? 0
 		    : OPTIONS_USAGE;
 	case OPTION_NO_CONFIG:
-		options->server.is_config_off = true;
+		options->server.is_default_config_off = true;
 		return 0;
 	case OPTION_IDLE_EXIT:
 		options->server.is_idle_exit = true;

@@ -42,9 +42,7 @@ files_read(const struct server_options *options, struct config *config,
     config_report_fn report, void *arg)
 {
 	int n_errors = 0;
-	if (options->is_config_off)
-		return 0;
-	if (options->n_config_paths == 0)
+	if (options->n_config_paths == 0 && !options->is_default_config_off)
 		return config_read_default(config, report, arg);
 	for (size_t i = 0; i < options->n_config_paths; i++)
 		n_errors += config_read_file(

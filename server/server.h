@@ -26,8 +26,8 @@
 /* How to make the configuration again: at the start, and on SIGHUP. */
 struct server_options {
 	const char *const *config_paths;
-	size_t n_config_paths; /* 0: the default files */
-	bool is_config_off;
+	size_t n_config_paths; /* 0: the default files, unless they are off */
+	bool is_default_config_off;
 	const char *const *assignments; /* NAME=VALUE or SEGMENT:NAME=VALUE */
 	size_t n_assignments;
 	bool is_idle_exit; /* end when the last client has left */

@@ -67,20 +67,14 @@ root_find(const struct shm_seg *seg, const char *name)
 	return NULL;
 }
 
-/* Claim ROOT as if to write its name, so that nobody finds it, then free it. */
+/* As shmalloc_root_remove() does it in a client. */
 static int
 root_free(struct shm_root *root)
 {
 	uint64_t ready = SHM_ROOT_READY;
-	if (!shm_cas(&root->state, &ready, 1 + (uint64_t)SHM_DAEMON_SLOT))
-		return SHM_EUNKNOWN;
-	if (shm_get(&root->slot) != 0) {
-		shm_put(&root->state, SHM_ROOT_READY);
+	if (shm_get(&root->slot) != 0)
 		return SHM_EBUSY;
-	}
-	memset(root->name, 0, sizeof root->name);
-	shm_put(&root->state, 0);
-	return 0;
+	return shm_cas(&root->state, &ready, 0) ? 0 : SHM_EUNKNOWN;
 }
 
 int
