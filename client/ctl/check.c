@@ -23,7 +23,8 @@ finding_print(const struct shmalloc_record *finding)
 	printf("I%llu: %s",
 	    (unsigned long long)look_uint(finding, "invariant", 0),
 	    look_string(text, sizeof(text), finding, "text"));
-	if (shmalloc_control_uint(finding, "offset", &offset) == 0)
+	if (shmalloc_control_uint(finding, "offset", &offset) == 0 &&
+	    offset != 0)
 		printf(" at offset 0x%llx", (unsigned long long)offset);
 	printf("%s\n", look_bool(finding, "repaired") ? " (repaired)" : "");
 }
