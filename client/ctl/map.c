@@ -11,11 +11,11 @@
 #include "client/ctl/look.h"
 #include "client/ctl/text.h"
 
-#define LINES_MAX   16 /* of all arenas, about */
-#define WIDTH_MIN   8
-#define WIDTH_MAX   64
-#define MARGIN      9 /* the position at the left */
-#define CLASS_WIDTH 22
+#define LINES_MAX  16 /* of all arenas, about */
+#define WIDTH_MIN  8
+#define WIDTH_MAX  64
+#define MARGIN     9  /* the position at the left */
+#define NAME_WIDTH 14 /* of a class: symbol, name, spaces */
 
 /* How a symbol of the daemon's looks on a better terminal. */
 struct glyph {
@@ -64,6 +64,22 @@ cell_print(const struct style *style, char symbol)
 	printf("%s", look_color(style->look, LOOK_RESET));
 }
 
+/* A place in an arena, exactly: 1280K, not 1.2M. */
+static char *
+position_text(
+    const struct look *look, char buf[QUANTITY_LEN], uint64_t position)
+{
+	unsigned shift = position % 1024 != 0 ? 0
+	    : position % (1 << 20) != 0       ? 10
+					      : 20;
+
+	if (!look->is_human || shift == 0 || position == 0)
+		return look_bytes(look, buf, position);
+	snprintf(buf, QUANTITY_LEN, "%" PRIu64 "%c", position >> shift,
+	    shift == 10 ? 'K' : 'M');
+	return buf;
+}
+
 static void
 arena_print(const struct style *style, const struct shmalloc_record *arena,
     uint64_t cell_bytes, size_t width)
@@ -79,47 +95,47 @@ arena_print(const struct style *style, const struct shmalloc_record *arena,
 		printf("%s", n != 0 && cells[0] == '%' ? "tables" : "no arena");
 	printf("  %s\n", look_bytes_of(style->look, size, arena, "size_bytes"));
 	for (size_t i = 0; i < n; i += width) {
-		quantity_bytes(at, i * cell_bytes);
-		printf("%*s  ", MARGIN - 2, at);
+		printf("%*s  ", MARGIN - 2,
+		    position_text(style->look, at, i * cell_bytes));
 		for (size_t j = i; j < n && j < i + width; j++)
 			cell_print(style, cells[j]);
 		putchar('\n');
 	}
 }
 
-/* One class, padded so that they stand in columns; the columns it took. */
-static size_t
-class_print(const struct style *style, const struct shmalloc_record *class)
+/* One class; WIDTH columns of its bytes, so that they stand in columns. */
+static void
+class_print(
+    const struct style *style, const struct shmalloc_record *class, int width)
 {
 	const char *symbol = shmalloc_control_string(class, "symbol");
-	char text[128], name[64], bytes[QUANTITY_LEN];
+	char name[64], bytes[QUANTITY_LEN];
 
-	snprintf(text, sizeof(text), " %-11s %-8s",
-	    look_string(name, sizeof(name), class, "name"),
-	    look_bytes_of(style->look, bytes, class, "bytes"));
 	cell_print(style, symbol == NULL ? '?' : symbol[0]);
-	printf("%s", text);
-	return strlen(text) + 1;
+	printf(" %-11s %-*s", look_string(name, sizeof(name), class, "name"),
+	    width, look_bytes_of(style->look, bytes, class, "bytes"));
 }
 
 static void
 legend_print(const struct style *style, const struct shmalloc_record *map)
 {
 	size_t limit = style->look->width == 0 ? 80 : style->look->width;
-	size_t n = shmalloc_control_count(map, "legend"), column = 0;
+	size_t n = shmalloc_control_count(map, "legend");
+	int width = style->look->is_human ? 8 : 13;
+	size_t per_line = limit / (NAME_WIDTH + (size_t)width);
 	char cell[QUANTITY_LEN];
 
 	printf("a cell is %s:\n",
 	    look_bytes_of(style->look, cell, map, "cell_bytes"));
 	for (size_t i = 0; i < n; i++) {
-		if (column != 0 && column + CLASS_WIDTH > limit) {
+		bool is_last =
+		    i + 1 == n || per_line == 0 || i % per_line == per_line - 1;
+
+		class_print(style, shmalloc_control_item(map, "legend", i),
+		    is_last ? 0 : width);
+		if (is_last)
 			putchar('\n');
-			column = 0;
-		}
-		column +=
-		    class_print(style, shmalloc_control_item(map, "legend", i));
 	}
-	putchar('\n');
 }
 
 static size_t

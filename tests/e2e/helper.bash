@@ -27,6 +27,19 @@ wait_for()
 	return 1
 }
 
+# Close what a program in the background must not keep open: bats' own
+# descriptor, for which bats waits, and the holders' inputs, whose end they
+# wait for.
+inherited_close()
+{
+	local fd
+
+	exec 3>&-
+	for fd in "${HOLDER_INS[@]}"; do
+		exec {fd}>&-
+	done
+}
+
 # Start a daemon in a fresh folder, with the arguments given (--size 64M unless
 # they say a size); its log is in $DAEMON_LOG.
 daemon_start()
@@ -38,9 +51,10 @@ daemon_start()
 	*) set -- --size 64M "$@" ;;
 	esac
 	mkdir -p "$SHMALLOC_SOCKET"
-	# Descriptor 3 is bats' own; whoever keeps it keeps bats waiting.
-	shmallocd --no-config --socket "$SHMALLOC_SOCKET" "$@" \
-	    >>"$DAEMON_LOG" 2>&1 3>&- &
+	(
+		inherited_close
+		exec shmallocd --no-config --socket "$SHMALLOC_SOCKET" "$@"
+	) >>"$DAEMON_LOG" 2>&1 &
 	DAEMON_PID=$!
 	wait_for shmallocctl status || {
 		cat "$DAEMON_LOG" >&2
@@ -48,7 +62,8 @@ daemon_start()
 	}
 }
 
-# Stop it and the holders; the segments must be in order until the end.
+# Stop it and the holders; the segments must be in order until the end, unless
+# the test says by DAMAGED=1 that it damaged one.
 daemon_stop()
 {
 	local status=0 name
@@ -56,7 +71,8 @@ daemon_stop()
 	holders_stop
 	[ -n "${DAEMON_PID-}" ] || return 0
 	for name in $(shmallocctl segment list --json | jq -r '.[].name'); do
-		shmallocctl --segment "$name" check || status=1
+		[ -n "${DAMAGED-}" ] ||
+		    shmallocctl --segment "$name" check || status=1
 	done
 	kill -TERM "$DAEMON_PID"
 	wait "$DAEMON_PID" || status=1
@@ -73,7 +89,10 @@ holder_start()
 	local out=${in%.in}.out
 
 	mkfifo "$in"
-	"$HOLDER" "$@" <"$in" >"$out" 2>&1 3>&- &
+	(
+		inherited_close
+		exec "$HOLDER" "$@"
+	) <"$in" >"$out" 2>&1 &
 	HOLDER_PID=$!
 	HOLDERS+=("$HOLDER_PID")
 	# The holder ends when this descriptor closes.
@@ -91,7 +110,7 @@ holder_tell()
 {
 	local before
 
-	before=$(grep -c '^done' "$HOLDER_OUT")
+	before=$(grep -c '^done' "$HOLDER_OUT") || :
 	echo "$*" >&"$HOLDER_IN"
 	wait_for holder_said "$before"
 	tail -n 1 "$HOLDER_OUT"
@@ -108,6 +127,8 @@ holders_stop()
 
 	for i in "${!HOLDERS[@]}"; do
 		exec {HOLDER_INS[i]}>&-
+	done
+	for i in "${!HOLDERS[@]}"; do
 		wait "${HOLDERS[i]}" || :
 	done
 	HOLDERS=()

@@ -10,6 +10,7 @@
  *	publish NAME SIZE  hang an object from the root NAME
  *	withdraw NAME      take it out again and retire it
  *	enter, exit        begin and end reading
+ *	scribble           overwrite the head of the last object
  *	abort              die by SIGABRT inside
  *
  * and answers with "done ..." each; an allocation that failed says why.  Ends
@@ -86,6 +87,15 @@ object_withdraw(const char *name)
 }
 
 static void
+head_scribble(void)
+{
+	if (n_held != 0)
+		memset(
+		    (char *)shmalloc_ptr(heap, held[n_held - 1]) - 8, 0xff, 8);
+	printf("done\n");
+}
+
+static void
 line_run(char *line)
 {
 	char verb[32] = "", name[64] = "";
@@ -105,6 +115,8 @@ line_run(char *line)
 		printf("done %d\n", shmalloc_enter(heap));
 	else if (strcmp(verb, "exit") == 0)
 		printf("done %d\n", shmalloc_exit(heap));
+	else if (strcmp(verb, "scribble") == 0)
+		head_scribble();
 	else if (strcmp(verb, "abort") == 0)
 		abort();
 	else
