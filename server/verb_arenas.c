@@ -72,12 +72,16 @@ arena_put(struct call *call, const struct shm_arena_stats *from, bool is_exact)
 	CALL_PUT(to, id, from->id);
 	to->state = pool_strdup(call->pool, arena_state(from, free, ref));
 	CALL_PUT(to, size_bytes, bytes->size);
-	CALL_PUT(to, used_bytes, bytes->allocated);
-	CALL_PUT(to, overhead_bytes,
-	    bytes->metadata +
-		(live > bytes->allocated ? live - bytes->allocated : 0));
-	CALL_PUT(to, cached_bytes, bytes->cached);
-	CALL_PUT(to, pending_bytes, bytes->pending);
+	/* The quick statistics don't divide what isn't free. */
+	CALL_PUT(to, used_bytes, is_exact ? bytes->allocated : live);
+	if (is_exact) {
+		CALL_PUT(to, overhead_bytes,
+		    bytes->metadata +
+			(live > bytes->allocated ? live - bytes->allocated
+						 : 0));
+		CALL_PUT(to, cached_bytes, bytes->cached);
+		CALL_PUT(to, pending_bytes, bytes->pending);
+	}
 	CALL_PUT(to, free_bytes, free);
 	CALL_PUT(to, largest_free_bytes, bytes->largest_free);
 	if (is_exact)
