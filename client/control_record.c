@@ -91,15 +91,30 @@ shmalloc_control_count(const struct shmalloc_record *record, const char *key)
 	return record_find(record, key).n;
 }
 
+/* Item I of the list under KEY, if its items are of TYPE. */
+static const void *
+list_item(const struct shmalloc_record *record, const char *key, size_t i,
+    ProtobufCType type)
+{
+	struct value value = record_find(record, key);
+
+	if (i >= value.n || value.field->type != type)
+		return NULL;
+	return ((const void *const *)value.member)[i];
+}
+
 const struct shmalloc_record *
 shmalloc_control_item(
     const struct shmalloc_record *record, const char *key, size_t i)
 {
-	struct value value = record_find(record, key);
+	return list_item(record, key, i, PROTOBUF_C_TYPE_MESSAGE);
+}
 
-	if (i >= value.n || value.field->type != PROTOBUF_C_TYPE_MESSAGE)
-		return NULL;
-	return ((const void *const *)value.member)[i];
+const char *
+shmalloc_control_string_item(
+    const struct shmalloc_record *record, const char *key, size_t i)
+{
+	return list_item(record, key, i, PROTOBUF_C_TYPE_STRING);
 }
 
 int

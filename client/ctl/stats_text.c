@@ -1,4 +1,5 @@
 /* `stats` for people: the lines above and below the table, and the tables. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,8 +20,9 @@ daemon_line(const struct look *look, const struct shmalloc_record *stats)
 	char starts[QUANTITY_LEN], crashes[QUANTITY_LEN];
 
 	quantity_duration(up, look_double(daemon, "uptime_seconds", 0));
-	printf("shmalloc %s  segment %s  pid %llu  up %s  %s memfd  "
-	       "started %s (restarts %s, crash recoveries %s)\n",
+	text_line(look->width,
+	    "shmalloc %s  segment %s  pid %llu  up %s  %s memfd  "
+	    "started %s (restarts %s, crash recoveries %s)",
 	    look_string(version, sizeof(version), daemon, "version"),
 	    look_string(name, sizeof(name), segment, "name"),
 	    (unsigned long long)look_uint(daemon, "pid", 0), up,
@@ -30,8 +32,32 @@ daemon_line(const struct look *look, const struct shmalloc_record *stats)
 	    look_count_of(look, crashes, daemon, "crash_recoveries"));
 }
 
+/* A text that grows by parts, and is cut where it ends. */
+struct parts {
+	char text[512];
+	size_t len;
+};
+
+static void part_add(struct parts *parts, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 static void
-clients_print(const struct look *look, const struct shmalloc_record *stats)
+part_add(struct parts *parts, const char *format, ...)
+{
+	size_t room = sizeof(parts->text) - parts->len;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(parts->text + parts->len, room, format, args);
+	va_end(args);
+	if (n > 0)
+		parts->len += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static void
+clients_add(struct parts *parts, const struct look *look,
+    const struct shmalloc_record *stats)
 {
 	const struct shmalloc_record *clients =
 	    shmalloc_control_object(stats, "clients");
@@ -39,24 +65,25 @@ clients_print(const struct look *look, const struct shmalloc_record *stats)
 	uint64_t dying = look_uint(clients, "dying", 0);
 	uint64_t gone = look_uint(clients, "reclaimed_total", 0);
 	double last = look_double(clients, "last_reclaimed", 0);
-	char n[3][QUANTITY_LEN], ago[QUANTITY_LEN];
+	char n[QUANTITY_LEN];
 
-	printf("clients %s (%s alive",
-	    look_count(look, n[0], alive + dying + gone),
-	    look_count(look, n[1], alive));
+	part_add(
+	    parts, "clients %s", look_count(look, n, alive + dying + gone));
+	part_add(parts, " (%s alive", look_count(look, n, alive));
 	if (dying != 0)
-		printf(", %s dying", look_count(look, n[2], dying));
+		part_add(parts, ", %s dying", look_count(look, n, dying));
 	if (gone != 0)
-		printf(", %s reclaimed", look_count(look, n[2], gone));
+		part_add(parts, ", %s reclaimed", look_count(look, n, gone));
 	if (gone != 0 && last > 0)
-		printf(" %s ago",
+		part_add(parts, " %s ago",
 		    quantity_duration(
-			ago, look_double(stats, "time", last) - last));
-	printf(")");
+			n, look_double(stats, "time", last) - last));
+	part_add(parts, ")");
 }
 
 static void
-failures_print(const struct look *look, const struct shmalloc_record *stats)
+failures_add(struct parts *parts, const struct look *look,
+    const struct shmalloc_record *stats)
 {
 	/* The first three always, the others if there are any. */
 	static const char *const reasons[] = { "fragmented", "full", "quota",
@@ -68,15 +95,15 @@ failures_print(const struct look *look, const struct shmalloc_record *stats)
 
 	for (size_t i = 0; i < 6; i++)
 		sum += look_uint(failures, reasons[i], 0);
-	printf("failed %s (", look_count(look, n, sum));
+	part_add(parts, "failed %s (", look_count(look, n, sum));
 	for (size_t i = 0; i < 6; i++) {
 		uint64_t count = look_uint(failures, reasons[i], 0);
 
 		if (i < 3 || count != 0)
-			printf("%s%s %s", i == 0 ? "" : ", ", reasons[i],
-			    look_count(look, n, count));
+			part_add(parts, "%s%s %s", i == 0 ? "" : ", ",
+			    reasons[i], look_count(look, n, count));
 	}
-	printf(")\n");
+	part_add(parts, ")");
 }
 
 void
@@ -84,14 +111,17 @@ stats_head(const struct look *look, const struct shmalloc_record *stats)
 {
 	const struct shmalloc_record *activity =
 	    shmalloc_control_object(stats, "activity");
-	char allocs[QUANTITY_LEN], frees[QUANTITY_LEN];
+	struct parts parts = { .len = 0 };
+	char n[QUANTITY_LEN];
 
 	daemon_line(look, stats);
-	clients_print(look, stats);
-	printf("  allocs %s  frees %s  ",
-	    look_count_of(look, allocs, activity, "allocs"),
-	    look_count_of(look, frees, activity, "frees"));
-	failures_print(look, stats);
+	clients_add(&parts, look, stats);
+	part_add(
+	    &parts, "  allocs %s", look_count_of(look, n, activity, "allocs"));
+	part_add(
+	    &parts, "  frees %s  ", look_count_of(look, n, activity, "frees"));
+	failures_add(&parts, look, stats);
+	text_line(look->width, "%s", parts.text);
 }
 
 void
@@ -101,15 +131,17 @@ stats_foot(const struct look *look, const struct shmalloc_record *stats)
 		"metadata", "resident", "retained" };
 	const struct shmalloc_record *bytes =
 	    shmalloc_control_object(stats, "bytes");
+	struct parts parts = { .len = 0 };
 	char n[QUANTITY_LEN];
 
-	printf("bytes");
+	part_add(&parts, "bytes");
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		printf("%s %s %s", i == 0 ? "" : " ", keys[i],
+		part_add(&parts, "%s %s %s", i == 0 ? "" : " ", keys[i],
 		    look_bytes_of(look, n, bytes, keys[i]));
-	printf("  (%s)\n",
+	part_add(&parts, "  (%s)",
 	    look_bool(stats, "exact") ? "exact"
 				      : "as of the caches' last refills");
+	text_line(look->width, "%s", parts.text);
 }
 
 /* ---- Tables -------------------------------------------------------------- */

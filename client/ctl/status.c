@@ -15,7 +15,7 @@ line_print(const struct look *look, const struct shmalloc_record *status)
 	const struct shmalloc_record *clients =
 	    shmalloc_control_object(status, "clients");
 	uint64_t sick = look_uint(status, "sick_arenas", 0);
-	char name[128], version[64], mode[32];
+	char name[128], mode[32];
 	char up[QUANTITY_LEN], used[QUANTITY_LEN], limit[QUANTITY_LEN];
 
 	quantity_duration(up, look_double(daemon, "uptime_seconds", 0));
@@ -28,12 +28,11 @@ line_print(const struct look *look, const struct shmalloc_record *status)
 	    look_bytes_of(look, limit, segment, "limit_bytes"));
 	if (look_double(status, "used_ratio", -1) >= 0)
 		printf(" (%.0f%%)", 100 * look_double(status, "used_ratio", 0));
-	printf("  clients %llu  pid %llu  shmallocd %s",
+	printf("  clients %llu  pid %llu",
 	    (unsigned long long)look_uint(clients, "alive", 0),
-	    (unsigned long long)look_uint(daemon, "pid", 0),
-	    look_string(version, sizeof(version), daemon, "version"));
+	    (unsigned long long)look_uint(daemon, "pid", 0));
 	if (sick != 0)
-		printf("  %llu arenas damaged", (unsigned long long)sick);
+		printf("  sick arenas %llu", (unsigned long long)sick);
 	putchar('\n');
 }
 

@@ -102,6 +102,41 @@ text_is_utf8(const char *string)
 	return true;
 }
 
+/* How many bytes the part of a line at S has, up to two spaces or the end. */
+static size_t
+part_len(const char *s)
+{
+	const char *end = strstr(s, "  ");
+
+	return end == NULL ? strlen(s) : (size_t)(end - s);
+}
+
+void
+text_line(unsigned width, const char *format, ...)
+{
+	char line[1024];
+	const char *s = line;
+	size_t column = 0;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	while (*s != '\0') {
+		size_t len = part_len(s);
+
+		if (column != 0 && width != 0 && column + 2 + len > width) {
+			putchar('\n');
+			column = 0;
+		}
+		column += (size_t)printf(
+		    "%s%.*s", s == line ? "" : "  ", (int)len, s);
+		s += len;
+		s += strspn(s, " ");
+	}
+	putchar('\n');
+}
+
 void
 text_wrap(const char *text, unsigned width, unsigned indent)
 {

@@ -22,6 +22,13 @@ char *text_safe(char *buf, size_t len, const char *string);
 bool text_is_utf8(const char *string);
 
 /*
+ * Print a line on stdout, in a terminal WIDTH columns wide (0: no limit) folded
+ * where two spaces stand.
+ */
+void text_line(unsigned width, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/*
  * Print TEXT on stdout, wrapped between words to WIDTH columns, each line
  * after INDENT spaces.
  */

@@ -27,22 +27,6 @@ value_text(const struct look *look, char buf[VALUE_LEN], const char *unit,
 	return buf;
 }
 
-/* The value under KEY; of a parameter with words, under WORD_KEY. */
-static char *
-value_of(const struct look *look, char buf[VALUE_LEN],
-    const struct shmalloc_record *record, const char *key, const char *word_key)
-{
-	const char *word = shmalloc_control_string(record, word_key);
-	uint64_t value;
-
-	if (word != NULL && word[0] != '\0')
-		return text_safe(buf, VALUE_LEN, word);
-	if (shmalloc_control_uint(record, key, &value) < 0)
-		return strcpy(buf, "-");
-	return value_text(
-	    look, buf, shmalloc_control_string(record, "unit"), value);
-}
-
 /* As ctl_fail; of an unknown parameter, also which one may be meant. */
 static int
 tune_fail(struct ctl *ctl, int r)
@@ -76,49 +60,82 @@ tune_fail(struct ctl *ctl, int r)
 
 /* ---- list and get ------------------------------------------------------ */
 
-static void
-range_print(const struct look *look, const struct shmalloc_record *parameter)
+/* PARAMETER's VALUE as its word or with its unit. */
+static char *
+parameter_text(const struct look *look, char buf[VALUE_LEN],
+    const struct shmalloc_record *parameter, uint64_t value)
 {
-	const char *unit = shmalloc_control_string(parameter, "unit");
+	const char *word =
+	    shmalloc_control_string_item(parameter, "words", (size_t)value);
+
+	if (word != NULL)
+		return text_safe(buf, VALUE_LEN, word);
+	return value_text(
+	    look, buf, shmalloc_control_string(parameter, "unit"), value);
+}
+
+static char *
+parameter_value(const struct look *look, char buf[VALUE_LEN],
+    const struct shmalloc_record *parameter, const char *key)
+{
+	uint64_t value = look_uint(parameter, "value", 0);
+
+	return parameter_text(
+	    look, buf, parameter, look_uint(parameter, key, value));
+}
+
+static void
+range_text(const struct look *look, const struct shmalloc_record *parameter,
+    char *buf, size_t len)
+{
+	size_t n = shmalloc_control_count(parameter, "words"), used = 0;
 	char low[VALUE_LEN], high[VALUE_LEN];
 
-	if (shmalloc_control_string(parameter, "word") != NULL) {
-		printf("one of its words");
+	if (n == 0) {
+		snprintf(buf, len, "%s to %s",
+		    parameter_value(look, low, parameter, "min"),
+		    parameter_value(look, high, parameter, "max"));
 		return;
 	}
-	printf("%s to %s",
-	    value_text(look, low, unit, look_uint(parameter, "min", 0)),
-	    value_text(look, high, unit, look_uint(parameter, "max", 0)));
-	if (unit != NULL && unit[0] != '\0')
-		printf(" (%s)", unit);
+	for (size_t i = 0; i < n && used < len; i++)
+		used += (size_t)snprintf(buf + used, len - used, "%s%s",
+		    i == 0 ? "" : ", ",
+		    parameter_text(look, low, parameter, i));
+}
+
+static void
+parameter_head(const struct look *look, const struct shmalloc_record *parameter)
+{
+	uint64_t value = look_uint(parameter, "value", 0);
+	char name[64], text[VALUE_LEN];
+
+	printf("%s%s%s = %s", look_color(look, LOOK_BOLD),
+	    look_string(name, sizeof(name), parameter, "name"),
+	    look_color(look, LOOK_RESET),
+	    parameter_value(look, text, parameter, "value"));
+	if (look_uint(parameter, "effective", value) != value)
+		printf(" (in effect: %s)",
+		    parameter_value(look, text, parameter, "effective"));
+	putchar('\n');
 }
 
 static void
 parameter_long(const struct look *look, const struct shmalloc_record *parameter)
 {
-	const char *unit = shmalloc_control_string(parameter, "unit");
-	uint64_t value = look_uint(parameter, "value", 0);
-	uint64_t effective = look_uint(parameter, "effective", value);
+	const char *effect = shmalloc_control_string(parameter, "effect");
+	bool is_refill = effect != NULL && strcmp(effect, "refill") == 0;
 	unsigned width =
 	    look->width == 0 || look->width > 80 ? 80 : look->width;
-	char buf[VALUE_LEN], word[64], text[1024];
+	char value[VALUE_LEN], source[64], range[256], text[1024];
 
-	printf("%s%s%s = %s", look_color(look, LOOK_BOLD),
-	    look_string(word, sizeof(word), parameter, "name"),
-	    look_color(look, LOOK_RESET),
-	    value_of(look, buf, parameter, "value", "word"));
-	if (effective != value)
-		printf(
-		    " (in effect: %s)", value_text(look, buf, unit, effective));
-	printf("\n    source %s, default %s, range ",
-	    look_string(word, sizeof(word), parameter, "source"),
-	    value_text(look, buf, unit, look_uint(parameter, "default", 0)));
-	range_print(look, parameter);
-	printf(", takes effect at the next %s\n",
-	    strcmp(look_string(word, sizeof(word), parameter, "effect"),
-		"refill") == 0
-		? "refill of each client"
-		: "timer of the daemon");
+	parameter_head(look, parameter);
+	range_text(look, parameter, range, sizeof(range));
+	snprintf(text, sizeof(text),
+	    "source %s, default %s, range %s; takes effect at the next %s",
+	    look_string(source, sizeof(source), parameter, "source"),
+	    parameter_value(look, value, parameter, "default"), range,
+	    is_refill ? "refill of each client" : "timer of the daemon");
+	text_wrap(text, width, 4);
 	look_string(text, sizeof(text), parameter, "description");
 	text_wrap(text, width, 4);
 }
@@ -126,31 +143,26 @@ parameter_long(const struct look *look, const struct shmalloc_record *parameter)
 static void
 parameters_table(const struct ctl *ctl, const struct shmalloc_record *list)
 {
+	static const char *const keys[] = { "value", "effective", "default" };
 	struct table *table = table_new(&ctl->look, !ctl->opt.no_headings);
 	size_t n = shmalloc_control_count(list, "parameters");
 	char buf[VALUE_LEN];
 
 	table_column(table, "NAME", 0);
 	table_column(table, "VALUE", TABLE_RIGHT);
-	table_column(table, "INEFFECT", TABLE_RIGHT | TABLE_HIDE_1);
+	table_column(table, "EFFECTIVE", TABLE_RIGHT | TABLE_HIDE_1);
 	table_column(table, "DEFAULT", TABLE_RIGHT);
 	table_column(table, "UNIT", TABLE_HIDE_2);
 	table_column(table, "SOURCE", 0);
 	for (size_t i = 0; i < n; i++) {
 		const struct shmalloc_record *parameter =
 		    shmalloc_control_item(list, "parameters", i);
-		const char *unit = shmalloc_control_string(parameter, "unit");
-		uint64_t value = look_uint(parameter, "value", 0);
 
 		table_string(table, parameter, "name");
-		table_text(table,
-		    value_of(&ctl->look, buf, parameter, "value", "word"));
-		table_text(table,
-		    value_text(&ctl->look, buf, unit,
-			look_uint(parameter, "effective", value)));
-		table_text(table,
-		    value_text(&ctl->look, buf, unit,
-			look_uint(parameter, "default", 0)));
+		for (size_t j = 0; j < sizeof(keys) / sizeof(keys[0]); j++)
+			table_text(table,
+			    parameter_value(
+				&ctl->look, buf, parameter, keys[j]));
 		table_string(table, parameter, "unit");
 		table_string(table, parameter, "source");
 	}
@@ -208,12 +220,28 @@ tune_get_run(struct ctl *ctl, int argc, char **argv)
 		json_show(parameter, NULL);
 	else
 		printf("%s\n",
-		    value_of(&ctl->look, buf, parameter, "value", "word"));
+		    parameter_value(&ctl->look, buf, parameter, "value"));
 	shmalloc_control_free(reply);
 	return EXIT_OK;
 }
 
 /* ---- set and reset ------------------------------------------------------- */
+
+/* A change's value under KEY, or its word under WORD_KEY. */
+static char *
+value_of(const struct look *look, char buf[VALUE_LEN],
+    const struct shmalloc_record *record, const char *key, const char *word_key)
+{
+	const char *word = shmalloc_control_string(record, word_key);
+	uint64_t value;
+
+	if (word != NULL && word[0] != '\0')
+		return text_safe(buf, VALUE_LEN, word);
+	if (shmalloc_control_uint(record, key, &value) < 0)
+		return strcpy(buf, "-");
+	return value_text(
+	    look, buf, shmalloc_control_string(record, "unit"), value);
+}
 
 static void
 changes_table(const struct ctl *ctl, const struct shmalloc_record *list)

@@ -118,7 +118,25 @@ Test(client_record, lists_end_where_they_end)
 	cr_assert_eq(shmalloc_control_count(root, "bytes"), 0);
 	cr_assert_eq(shmalloc_control_count(NULL, "arenas"), 0);
 	cr_assert_null(shmalloc_control_item(root, "arenas", 1));
+	cr_assert_null(shmalloc_control_string_item(root, "arenas", 0));
 	cr_assert_null(shmalloc_control_item(root, "schema", 0));
+}
+
+Test(client_record, lists_of_strings_give_strings)
+{
+	Proto__Parameter parameter = PROTO__PARAMETER__INIT;
+	const struct shmalloc_record *record =
+	    (const struct shmalloc_record *)(const void *)&parameter;
+	char ignore[] = "ignore", warn[] = "warn";
+	char *words[] = { ignore, warn };
+
+	parameter.n_words = 2;
+	parameter.words = words;
+	cr_assert_eq(shmalloc_control_count(record, "words"), 2);
+	cr_assert_str_eq(
+	    shmalloc_control_string_item(record, "words", 1), "warn");
+	cr_assert_null(shmalloc_control_string_item(record, "words", 2));
+	cr_assert_null(shmalloc_control_item(record, "words", 0));
 }
 
 /* ---- The walk ------------------------------------------------------------ */

@@ -259,6 +259,11 @@ int shmalloc_control_bool(
 const char *shmalloc_control_string(
     const struct shmalloc_record *record, const char *key);
 
+/* The string I of the list of strings under KEY; NULL past the end or if its
+ * items aren't strings. */
+const char *shmalloc_control_string_item(
+    const struct shmalloc_record *record, const char *key, size_t i);
+
 /*
  * What a walk calls, in order; KEY is NULL for the items of a list and for the
  * record that the walk began with.  Members that are NULL are left out.
