@@ -165,7 +165,7 @@ shm_daemon_start(struct shm_seg *seg)
 	shm_put(&client->generation, shm_load(&client->generation) + 1);
 	(void)shm_repair_dead_locks(seg);
 	seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
-	shm_commit_recount(seg);
+	seg->has_miscount = !shm_commit_recount(seg);
 	shm_bump(&seg->super->starts, 1);
 	shm_store(&seg->super->clock_ms, shm_clock_ms());
 	shm_put(&seg->super->daemon_pid, (uint64_t)getpid());

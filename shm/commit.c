@@ -243,23 +243,32 @@ shm_committed_total(const struct shm_seg *seg)
 	return shm_load(&seg->super->commit) & COMMIT_PAGES;
 }
 
-void
-shm_commit_recount(struct shm_seg *seg)
+/* Has a live client reserved pages whose bits it may not have set yet? */
+static bool
+commits_go_on(const struct shm_seg *seg)
 {
-	uint64_t old = shm_get(&seg->super->commit);
-	uint64_t pages = seg->len / SHM_PAGE, n;
-
-	n = bits_count(seg, 0, pages);
 	for (uint32_t i = 0; i < SHM_CLIENTS; i++) {
 		uint64_t off = shm_offset_of(seg, &seg->clients[i]);
 
-		if (shm_committed_prefix(seg, off, 1) == 0)
-			continue;
-		if (shm_load(&seg->clients[i].state) == SHM_CLIENT_LIVE &&
-		    shm_load(&seg->clients[i].commit_pending))
-			return;
+		if (shm_committed_prefix(seg, off, 1) != 0 &&
+		    shm_load(&seg->clients[i].state) == SHM_CLIENT_LIVE &&
+		    shm_get(&seg->clients[i].commit_pending))
+			return true;
 	}
-	if (n != (old & COMMIT_PAGES))
-		(void)shm_cas(&seg->super->commit, &old,
-		    ((old + COMMIT_CHANGE) & ~COMMIT_PAGES) | n);
+	return false;
+}
+
+bool
+shm_commit_recount(struct shm_seg *seg)
+{
+	uint64_t old = shm_get(&seg->super->commit), n;
+
+	/* Whoever is between reservation and bits now says so; whoever reserves
+	 * from now on changes the word, and the swap fails. */
+	if (commits_go_on(seg))
+		return false;
+	n = bits_count(seg, 0, seg->len / SHM_PAGE);
+	return n == (old & COMMIT_PAGES) ||
+	    shm_cas(&seg->super->commit, &old,
+		((old + COMMIT_CHANGE) & ~COMMIT_PAGES) | n);
 }

@@ -42,8 +42,10 @@ uint64_t shm_committed_pages(
 /* Committed pages, all of the segment, by the commit word. */
 uint64_t shm_committed_total(const struct shm_seg *seg);
 
-/* Make the commit word agree with the bits, unless a live client is between
- * the two. */
-void shm_commit_recount(struct shm_seg *seg);
+/*
+ * Make the commit word agree with the bits.  False: a live client is between
+ * the two, or came between; the daemon tries again at its next tick.
+ */
+bool shm_commit_recount(struct shm_seg *seg) SHM_MUSTCHECK;
 
 #endif

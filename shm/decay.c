@@ -426,6 +426,8 @@ shm_tick(struct shm_seg *seg, uint64_t system_pages)
 	shm_daemon_self(seg, &self);
 	if (seg->has_leftovers)
 		seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
+	if (seg->has_miscount)
+		seg->has_miscount = !shm_commit_recount(seg);
 	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
 		struct shm_arena *arena = &seg->arenas[i];
 		uint64_t locked = shm_load(&arena->locked);

@@ -321,8 +321,8 @@ slot_free(struct shm_seg *seg, struct shm_client *client)
 	shm_store(&client->death, shm_epoch_stamp(seg));
 	shm_put(&client->state, SHM_CLIENT_FREE);
 	shm_bump(&seg->super->recovered_clients, 1);
-	if (was_committing)
-		shm_commit_recount(seg);
+	if (was_committing && !shm_commit_recount(seg))
+		seg->has_miscount = true;
 }
 
 int

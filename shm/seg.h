@@ -31,6 +31,8 @@ struct shm_seg {
 	bool is_read_only;
 	/* Daemon only: an earlier daemon's memory is not all back yet. */
 	bool has_leftovers;
+	/* Daemon only: the commit word may count what the dead had reserved. */
+	bool has_miscount;
 };
 
 struct shm_seg_options {
