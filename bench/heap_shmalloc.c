@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <shmalloc/shmalloc.h>
@@ -27,6 +28,23 @@ heap_free(void *heap, uint64_t ref)
 	shmalloc_free(heap, ref);
 }
 
+/* Wait, 5 seconds at most, until the daemon has its socket. */
+static bool
+daemon_wait(void)
+{
+	const struct timespec tick = { 0, 10000000 };
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/attach", daemon_folder);
+	for (int i = 0; i < 500; i++, nanosleep(&tick, NULL)) {
+		if (access(path, F_OK) == 0)
+			return true;
+		if (waitpid(daemon_pid, NULL, WNOHANG) != 0)
+			return false;
+	}
+	return false;
+}
+
 static const char *
 heap_open(void)
 {
@@ -48,7 +66,7 @@ heap_open(void)
 		    "--socket", daemon_folder, "--size", "8G", (char *)NULL);
 		_exit(127);
 	}
-	return NULL;
+	return daemon_wait() ? NULL : "shmallocd did not start ($SHMALLOCD)";
 }
 
 static bool

@@ -209,6 +209,8 @@ main(int argc, char *argv[])
 		errx(2, "nothing to measure; -l lists the names");
 	puts("workload,heap,workers,repetition,ns,pairs,"
 	     "faults_per_million,live_bytes,resident_bytes");
+	/* Or each process of a measurement would have it in its buffer. */
+	fflush(stdout);
 	for (unsigned i = 1; i <= plan.repetitions; i++)
 		plan_walk(&plan, i, heaps_run);
 	if (isatty(STDERR_FILENO))
