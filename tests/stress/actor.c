@@ -16,7 +16,7 @@
 #define RING      256u
 #define BATCH     8u
 #define SIZE_MIN  16u
-#define SIZE_MAX_ 65536u
+#define SIZE_MOST 65536u
 
 struct actor {
 	const struct actor_options *options;
@@ -79,14 +79,21 @@ dice(struct actor *actor, uint64_t sides)
 	return pattern_random(&actor->random) % sides;
 }
 
-/* SIZE_MIN..SIZE_MAX_, its logarithm uniform. */
+/* A size from LEAST to MOST bytes, its logarithm uniform. */
 static size_t
-size_pick(struct actor *actor)
+size_between(struct actor *actor, double least, double most)
 {
 	double u = (double)(pattern_random(&actor->random) >> 11) * 0x1p-53;
 
-	return (size_t)exp2(
-	    log2(SIZE_MIN) + u * (log2(SIZE_MAX_) - log2(SIZE_MIN)));
+	return (size_t)exp2(log2(least) + u * (log2(most) - log2(least)));
+}
+
+static size_t
+size_pick(struct actor *actor)
+{
+	if (actor->options->uses_extents && dice(actor, 64) == 0)
+		return size_between(actor, SIZE_MOST, PATTERN_MAX);
+	return size_between(actor, SIZE_MIN, SIZE_MOST);
 }
 
 static void

@@ -46,6 +46,7 @@ struct actor_options {
 	uint32_t actors;  /* of this run */
 	uint32_t number;  /* of this one, from 0 */
 	bool uses_mailboxes;
+	bool uses_extents; /* one object of 64 has 64 KiB to 1 MiB */
 };
 
 /* A board in memory that children of fork() share. */

@@ -58,6 +58,7 @@ main(int argc, char *argv[])
 	uint32_t survivors = (uint32_t)actor_argument(argc, argv, 2, 3);
 	struct actor_options options = {
 		.seed = actor_argument(argc, argv, 3, (uint64_t)time(NULL)),
+		.uses_extents = true,
 	};
 	struct actor_board *board = actor_board_create();
 	uint64_t random = options.seed;
