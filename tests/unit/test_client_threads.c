@@ -1,0 +1,180 @@
+/*
+ * The library under many threads, each doing everything with everybody's
+ * objects: what ThreadSanitizer sees of the protocols between processes.
+ */
+#include <criterion/criterion.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "client/cache.h"
+#include "shm/daemon.h"
+#include "shm/stats.h"
+
+#define THREADS 4
+#define SLOTS   32
+#define KEPT    64
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define ROUNDS 8000
+#endif
+#endif
+#ifndef ROUNDS
+#define ROUNDS 40000
+#endif
+
+static struct shmalloc heap;
+static shmalloc_slot *slots;
+
+/* An attachment without a daemon: this process is both. */
+static void
+heap_make(void)
+{
+	const struct shm_seg_options options = { .name = "test",
+		.limit = UINT64_C(256) << 20,
+		.mode = 0600,
+		.arenas = 8 };
+	const struct shm_identity who = { .pid = 1 };
+	int fd, pins_fd;
+
+	memset(&heap, 0, sizeof(heap));
+	cr_assert_eq(shm_seg_create(&options, &fd, &pins_fd), 0);
+	cr_assert_eq(shm_seg_map(fd, pins_fd, false, &heap.seg), 0);
+	cr_assert_eq(shm_daemon_start(&heap.seg), 0);
+	cr_assert_eq(
+	    shm_client_open(&heap.seg, &who, &heap.slot, &heap.generation), 0);
+	heap.guard = mmap(NULL, SHM_PAGE, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(heap.guard, MAP_FAILED);
+	atomic_store(&heap.guard->is_attached, true);
+	heap.socket = -1;
+}
+
+/* An object says its own size, and its bytes follow from it. */
+static shmalloc_off
+object_make(uint32_t size)
+{
+	shmalloc_off off = shmalloc_alloc(&heap, size + sizeof(size));
+	unsigned char *p = shmalloc_ptr(&heap, off);
+
+	cr_assert_neq(off, 0);
+	memcpy(p, &size, sizeof(size));
+	memset(p + sizeof(size), (int)(size % 251), size);
+	return off;
+}
+
+static bool
+object_is_good(shmalloc_off off)
+{
+	const unsigned char *p = shmalloc_ptr(&heap, off);
+	uint32_t size;
+
+	memcpy(&size, p, sizeof(size));
+	return size == 0 ||
+	    (p[sizeof(size)] == size % 251 &&
+		p[sizeof(size) + size - 1] == size % 251);
+}
+
+static void
+object_replace(shmalloc_slot *slot, shmalloc_off desired)
+{
+	shmalloc_off expected = shmalloc_slot_load(slot);
+	int error;
+
+	if (expected == desired)
+		return;
+	error = shmalloc_publish(&heap, slot, expected, desired);
+	if (error == 0 && expected)
+		cr_assert_eq(shmalloc_retire(&heap, expected), 0);
+	else if (error != 0) {
+		cr_assert_eq(error, SHMALLOC_ECHANGED);
+		shmalloc_free(&heap, desired);
+	}
+}
+
+static void
+object_read(const shmalloc_slot *slot)
+{
+	shmalloc_off off;
+
+	cr_assert_eq(shmalloc_enter(&heap), 0);
+	off = shmalloc_slot_load(slot);
+	if (off)
+		cr_assert(object_is_good(off));
+	cr_assert_eq(shmalloc_exit(&heap), 0);
+}
+
+static void *
+everything_do(void *arg)
+{
+	unsigned seed = (unsigned)(uintptr_t)arg;
+	shmalloc_off kept[KEPT] = { 0 };
+
+	for (int i = 0; i < ROUNDS; i++) {
+		uint32_t size = (uint32_t)rand_r(&seed) % 3000;
+		shmalloc_slot *slot = &slots[rand_r(&seed) % SLOTS];
+		shmalloc_off *mine = &kept[rand_r(&seed) % KEPT];
+
+		switch (rand_r(&seed) % 4) {
+		case 0:
+			object_replace(
+			    slot, rand_r(&seed) % 4 ? object_make(size) : 0);
+			break;
+		case 1:
+			shmalloc_free(&heap, *mine);
+			*mine = object_make(size);
+			break;
+		default:
+			object_read(slot);
+		}
+	}
+	shmalloc_free_batch(&heap, KEPT, kept);
+	return NULL;
+}
+
+static void
+finding_ignore(void *arg, const struct shm_finding *finding)
+{
+	(void)arg;
+	(void)finding;
+}
+
+Test(client_threads, threads_share_one_attachment_and_nothing_is_lost)
+{
+	pthread_t thread[THREADS];
+	struct shm_reclaimed sum = { 0, 0, 0 };
+	struct shm_stats stats;
+	shmalloc_off table;
+
+	heap_make();
+	table = shmalloc_zalloc(&heap, SLOTS, sizeof(*slots));
+	slots = shmalloc_ptr(&heap, table);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		cr_assert_eq(pthread_create(&thread[i], NULL, everything_do,
+				 (void *)(i + 1)),
+		    0);
+	for (size_t i = 0; i < THREADS; i++)
+		cr_assert_eq(pthread_join(thread[i], NULL), 0);
+	for (size_t i = 0; i < SLOTS; i++) {
+		shmalloc_off off = shmalloc_slot_load(&slots[i]);
+
+		if (off == 0)
+			continue;
+		cr_assert_eq(shmalloc_publish(&heap, &slots[i], off, 0), 0);
+		cr_assert_eq(shmalloc_retire(&heap, off), 0);
+	}
+	cr_assert_eq(heap.seg.clients[heap.slot].misuses, 0);
+	shm_client_death(&heap.seg, heap.slot);
+	for (int i = 0; i < 8; i++)
+		if (shm_reclaim_step(&heap.seg, heap.slot, 1000000, &sum) == 1)
+			break;
+	cr_assert_eq(shm_check(&heap.seg, false, finding_ignore, NULL), 0);
+	cr_assert_eq(shm_stats_read(&heap.seg, true, &stats), 0);
+	cr_assert_eq(stats.bytes.allocated, 0);
+	cr_assert_eq(stats.bytes.cached, 0);
+	cr_assert_eq(stats.bytes.pending, 0);
+	shm_stats_release(&stats);
+}
