@@ -253,11 +253,12 @@ merge_back(struct shm_self *self, struct shm_arena *arena, uint64_t *c)
 {
 	struct shm_seg *seg = self->seg;
 	uint32_t word = shm_load(&shm_chunk(seg, *c)->head.size), front;
-	uint64_t below = shm_load(&shm_chunk(seg, *c)->prev_size);
-	uint64_t start = shm_region_off(seg, shm_region_of(seg, *c));
+	uint64_t start = shm_region_off(seg, shm_region_of(seg, *c)), below;
 
 	if (word & SHM_PREV_INUSE)
 		return 0;
+	/* Only now: else it is payload of the chunk below. */
+	below = shm_load(&shm_chunk(seg, *c)->prev_size);
 	if (below < SHM_CHUNK_MIN || below % SHM_GRANULE || below > *c - start)
 		return SHM_ECORRUPT;
 	front = shm_load(&shm_chunk(seg, *c - below)->head.size);
