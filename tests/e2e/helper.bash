@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 holder_build()
 {
 	export HOLDER=$BATS_FILE_TMPDIR/holder
-	$CC -std=gnu17 -Wall -Wextra -Werror -o "$HOLDER" \
+	$CC -std=gnu17 -Wall -Wextra -Werror -pthread -o "$HOLDER" \
 	    "$BATS_TEST_DIRNAME/holder.c" \
 	    $(pkg-config --cflags --libs shmalloc)
 }

@@ -7,9 +7,13 @@
  *
  *	alloc SIZE [N]     allocate N objects (1) and keep them
  *	free               free all of them
+ *	contend SIZE N     allocate and free an object N times in two threads
  *	publish NAME SIZE  hang an object from the root NAME
  *	withdraw NAME      take it out again and retire it
  *	enter, exit        begin and end reading
+ *	twice              free the last object twice
+ *	disguise           put a true head into a payload, and free what it
+ *	                   seems to belong to
  *	scribble           overwrite the head of the last object
  *	abort              die by SIGABRT inside
  *
@@ -18,6 +22,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <shmalloc/shmalloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +64,35 @@ objects_free(void)
 	printf("done %zu\n", n);
 }
 
+struct contender {
+	pthread_t thread;
+	size_t size, n;
+};
+
+static void *
+contender_run(void *arg)
+{
+	const struct contender *self = arg;
+
+	for (size_t i = 0; i < self->n; i++)
+		shmalloc_free(heap, shmalloc_alloc(heap, self->size));
+	return NULL;
+}
+
+static void
+threads_contend(size_t size, size_t n)
+{
+	struct contender contenders[2] = { { 0, size, n }, { 0, size, n } };
+
+	for (int i = 0; i < 2; i++)
+		if (pthread_create(&contenders[i].thread, NULL, contender_run,
+			&contenders[i]) != 0)
+			abort();
+	for (int i = 0; i < 2; i++)
+		pthread_join(contenders[i].thread, NULL);
+	printf("done\n");
+}
+
 static void
 object_publish(const char *name, size_t size)
 {
@@ -87,6 +121,44 @@ object_withdraw(const char *name)
 }
 
 static void
+object_free_twice(void)
+{
+	if (n_held != 0) {
+		shmalloc_free(heap, held[--n_held]);
+		shmalloc_free(heap, held[n_held]);
+	}
+	printf("done\n");
+}
+
+/*
+ * Keep the head of an object, end that object, put the head back into the
+ * payload of one that lies there now, and free what it seems to belong to.
+ */
+static void
+payload_disguise(void)
+{
+	shmalloc_off first = shmalloc_alloc(heap, 64);
+	shmalloc_off off = shmalloc_alloc(heap, 64);
+	char head[8];
+
+	memcpy(head, (char *)shmalloc_ptr(heap, off) - 8, 8);
+	shmalloc_free(heap, first);
+	shmalloc_free(heap, off);
+	for (int i = 0; i < 10000 && n_held < HELD_MAX; i++) {
+		shmalloc_off cover = shmalloc_alloc(heap, 1000);
+
+		held[n_held++] = cover;
+		if (cover == 0 || cover >= off || off - cover > 900)
+			continue;
+		memcpy((char *)shmalloc_ptr(heap, off) - 8, head, 8);
+		shmalloc_free(heap, off);
+		printf("done disguised\n");
+		return;
+	}
+	printf("done nothing lies there\n");
+}
+
+static void
 head_scribble(void)
 {
 	if (n_held != 0)
@@ -103,6 +175,8 @@ line_run(char *line)
 
 	if (sscanf(line, "alloc %zu %zu", &size, &n) >= 1)
 		objects_alloc(size, n);
+	else if (sscanf(line, "contend %zu %zu", &size, &n) == 2)
+		threads_contend(size, n);
 	else if (sscanf(line, "publish %63s %zu", name, &size) == 2)
 		object_publish(name, size);
 	else if (sscanf(line, "withdraw %63s", name) == 1)
@@ -115,6 +189,10 @@ line_run(char *line)
 		printf("done %d\n", shmalloc_enter(heap));
 	else if (strcmp(verb, "exit") == 0)
 		printf("done %d\n", shmalloc_exit(heap));
+	else if (strcmp(verb, "twice") == 0)
+		object_free_twice();
+	else if (strcmp(verb, "disguise") == 0)
+		payload_disguise();
 	else if (strcmp(verb, "scribble") == 0)
 		head_scribble();
 	else if (strcmp(verb, "abort") == 0)
