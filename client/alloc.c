@@ -17,6 +17,30 @@
  * compiler; a handler runs on the same core. */
 #define FENCE() atomic_signal_fence(memory_order_seq_cst)
 
+/* Where this frame is, for the in-call mark; without making the compiler keep a
+ * frame pointer, where we know how. */
+static inline uintptr_t
+frame_here(void)
+{
+#ifdef __x86_64__
+	uintptr_t here;
+
+	__asm__("mov %%rsp, %0" : "=r"(here));
+	return here;
+#else
+	return (uintptr_t)__builtin_frame_address(0);
+#endif
+}
+
+/* The class of a request of SIZE bytes, below 1 KiB with the chunk's head. */
+static inline size_t
+class_of(size_t size)
+{
+	return ((size < 9 ? 9 : size) + SHM_CHUNK_OVER + SHM_GRANULE - 1) /
+	    SHM_GRANULE -
+	    2;
+}
+
 static NOINLINE shmalloc_off
 alloc_slow(struct shmalloc *heap, size_t size)
 {
@@ -46,9 +70,9 @@ shmalloc_alloc(struct shmalloc *heap, size_t size)
 	if (SHM_UNLIKELY(
 		cache->heap != heap || size > cache->fast_max || cache->busy))
 		return alloc_slow(heap, size);
-	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	cache->busy = frame_here();
 	FENCE();
-	k = &cache->class[shm_class(shm_chunk_size(size))];
+	k = &cache->class[class_of(size)];
 	n = k->n;
 	if (SHM_UNLIKELY(n == 0))
 		goto slow;
@@ -60,6 +84,7 @@ shmalloc_alloc(struct shmalloc *heap, size_t size)
 	shm_put(tag, cache->owned | check);
 	k->n = n - 1;
 	k->allocs++;
+	FENCE(); /* two plain additions, not one of vectors */
 	k->requested += size;
 	FENCE();
 	cache->busy = 0;
@@ -188,10 +213,10 @@ shmalloc_free(struct shmalloc *heap, shmalloc_off off)
 	/* A page's beginning may be an extent's; the check for misaligned
 	 * offsets is the tag's. */
 	if (SHM_UNLIKELY(cache->heap != heap || cache->busy ||
-		off - cache->heap_off >= cache->heap_len || (off & 15) ||
+		off - cache->heap_off >= cache->heap_len ||
 		(off & (SHM_PAGE - 1)) == 0))
 		goto slow;
-	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	cache->busy = frame_here();
 	FENCE();
 	head = (struct shm_head *)(void *)(cache->base + off - 8);
 	check = shm_tag_check(cache->key, off);
