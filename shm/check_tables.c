@@ -102,8 +102,7 @@ commit_check(struct shm_check *check)
 		uint64_t n = shm_committed_pages(seg, 0, seg->len);
 
 		if (n == shm_committed_total(seg) || seg->has_miscount ||
-		    commits_go_on(seg) ||
-		    word != shm_get(&seg->super->commit))
+		    commits_go_on(seg) || word != shm_get(&seg->super->commit))
 			return;
 		(void)sched_yield();
 	}
