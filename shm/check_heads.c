@@ -128,6 +128,18 @@ free_keep(struct shm_check *check, uint64_t off)
 	check->n_free++;
 }
 
+/* SHM_HOLES may be there without reason; but what is published, or was, has
+ * all of its pages. */
+static bool
+may_lack_pages(const struct look *look)
+{
+	enum shm_state state = look->head.state;
+
+	return (look->head.flags & SHM_HOLES) &&
+	    (state == SHM_FREE || state == SHM_CACHED || state == SHM_REMOTE ||
+		state == SHM_OWNED);
+}
+
 /* Go on behind LOOK. */
 static void
 look_advance(struct look *look)
@@ -167,7 +179,7 @@ chunk_pages_check(struct shm_check *check, const struct look *look, uint64_t c)
 	const struct shm_seg *seg = check->self.seg;
 	uint64_t all = look->head.len + SHM_CHUNK_OVER, need = all;
 
-	if (look->head.flags & SHM_HOLES)
+	if (may_lack_pages(look))
 		need = look->head.state == SHM_FREE && all > HEAD_ROOM
 		    ? HEAD_ROOM
 		    : SHM_CHUNK_HEAD;
@@ -256,7 +268,7 @@ extent_check(struct shm_check *check, const struct look *look, uint32_t page)
 	    shm_pages(&seg->pages[page + n - 1]) != n)
 		shm_check_note(check, SHM_I_PREV, look->off,
 		    "a free extent's last entry doesn't say its length");
-	if (!(look->head.flags & SHM_HOLES) &&
+	if (!may_lack_pages(look) &&
 	    shm_committed_prefix(seg, look->off, look->head.len) <
 		look->head.len)
 		shm_check_note(check, SHM_I_PAGES, look->off,
