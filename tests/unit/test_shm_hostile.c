@@ -1,0 +1,311 @@
+/*
+ * Hostile segments: whatever a client wrote over it, what the daemon does to a
+ * segment ends, and touches nothing outside.  Run under AddressSanitizer and
+ * UBSan by ./check; an access outside of the mapping is a crash in any build.
+ */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "shm/commit.h"
+#include "shm/daemon.h"
+#include "tests/unit/fixture.h"
+
+#define OBJECTS 400
+
+static struct fixture fixture;
+static struct shm_seg *const seg = &fixture.seg;
+static uint64_t seed, off[OBJECTS];
+static int n_off;
+
+static uint32_t
+below(uint32_t n)
+{
+	return fixture_random(&seed) % n;
+}
+
+static void
+heap_make(void)
+{
+	n_off = 0;
+	fixture_begin(&fixture, FIXTURE_LIMIT, 3);
+	fixture.is_damaged = true;
+	fixture_tune(&fixture, SHM_PARAM_fastbin_max, below(2) ? 128 : 0);
+	for (int i = 0; i < OBJECTS; i++) {
+		struct shm_self *who =
+		    below(2) ? &fixture.self : &fixture.other;
+		uint64_t o = 0;
+
+		if (below(20) == 0)
+			o = shm_heap_take_extent(who, 1 + below(600));
+		else
+			(void)shm_heap_take(
+			    who, shm_chunk_size(below(3000)), 1, &o);
+		if (o)
+			off[n_off++] = o;
+	}
+	for (int i = 0; i < OBJECTS / 4; i++) {
+		uint64_t o = off[below((uint32_t)n_off)];
+
+		shm_heap_put(&fixture.self, 1, &o);
+	}
+	for (int i = 0; i < 8; i++)
+		(void)shm_remote_push(&fixture.self, fixture.arena, 1,
+		    &off[below((uint32_t)n_off)]);
+}
+
+/* ---- Damage -------------------------------------------------------------- */
+
+/* A word that looks like something. */
+static uint64_t
+word_choose(void)
+{
+	uint64_t o = off[below((uint32_t)n_off)];
+	uint64_t big =
+	    (uint64_t)fixture_random(&seed) << 32 | fixture_random(&seed);
+
+	switch (below(12)) {
+	case 0:
+		return 0;
+	case 1:
+		return UINT64_MAX;
+	case 2:
+		return o;
+	case 3:
+		return o - SHM_CHUNK_HEAD;
+	case 4:
+		return below(4096);
+	case 5:
+		return seg->heap + (big % seg->n_regions) * SHM_REGION;
+	case 6:
+		return seg->len - below(64);
+	case 7:
+		return (uint64_t)below(5) | (uint64_t)below(4) << 8 |
+		    (uint64_t)below(4) << 24;
+	case 8:
+		return UINT64_C(1) << below(64);
+	case 9:
+		return (o - SHM_CHUNK_HEAD) + 16 * below(8);
+	default:
+		return big;
+	}
+}
+
+/* Overwrite up to MOST words of the LEN bytes at BASE. */
+static void
+words_spoil(void *base, uint64_t len, uint32_t most)
+{
+	for (uint32_t n = 1 + below(most); n > 0; n--) {
+		uint64_t at = (uint64_t)below((uint32_t)(len / 4)) * 4;
+		uint64_t word = word_choose();
+
+		if (at % 8 == 0 && below(3))
+			shm_store(
+			    (_Atomic uint64_t *)((char *)base + at), word);
+		else
+			shm_store((_Atomic uint32_t *)((char *)base + at),
+			    (uint32_t)word);
+	}
+}
+
+/* A free or used chunk's head and links. */
+static void
+chunks_spoil(void)
+{
+	for (int i = 1 + (int)below(16); i > 0; i--) {
+		uint64_t c = off[below((uint32_t)n_off)] - SHM_CHUNK_HEAD;
+
+		if (c >= seg->heap)
+			words_spoil(seg->base + c, 48, 3);
+	}
+}
+
+/* Sizes and flags only: the tags stay valid, so walks go further. */
+static void
+sizes_spoil(void)
+{
+	for (int i = 1 + (int)below(8); i > 0; i--) {
+		uint64_t o = off[below((uint32_t)n_off)];
+		_Atomic uint32_t *tag = shm_tag_at(seg, o);
+		struct shm_head *head;
+
+		if (!tag)
+			continue;
+		head = (struct shm_head *)(void *)(seg->base +
+		    shm_offset_of(seg, tag) - offsetof(struct shm_head, tag));
+		shm_store(&head->size,
+		    below(2) ? shm_load(&head->size) ^ 1u << below(32)
+			     : (uint32_t)word_choose());
+	}
+}
+
+/* Tags only: valid ones, of any state and owner. */
+static void
+tags_spoil(void)
+{
+	for (int i = 1 + (int)below(16); i > 0; i--) {
+		uint64_t o = off[below((uint32_t)n_off)];
+		_Atomic uint32_t *tag = shm_tag_at(seg, o);
+
+		if (tag)
+			shm_store(tag,
+			    shm_tag_base(below(8) ? below(8) : below(65536),
+				below(16), below(SHM_STATES)) |
+				shm_tag_check(seg->key, o));
+	}
+}
+
+static void
+segment_spoil(void)
+{
+	switch (below(12)) {
+	case 0:
+		words_spoil(seg->super, sizeof(*seg->super), 64);
+		break;
+	case 1:
+		words_spoil(seg->arenas, 3 * sizeof(*seg->arenas), 64);
+		break;
+	case 2:
+		words_spoil(seg->regions, 256, 16);
+		break;
+	case 3:
+		words_spoil(&seg->super->watermark, 16, 2);
+		words_spoil(seg->regions, 4096, 64);
+		break;
+	case 4:
+		words_spoil(seg->pages, 8 * SHM_REGION_PAGES * 16, 4096);
+		break;
+	case 5:
+		words_spoil(seg->clients, 5 * sizeof(*seg->clients), 256);
+		break;
+	case 6:
+		words_spoil(seg->threads, 5 * sizeof(*seg->threads), 64);
+		words_spoil(seg->pins, 4096, 32);
+		break;
+	case 7:
+		words_spoil(seg->committed, 8192, 256);
+		break;
+	case 8:
+		words_spoil(seg->client_bits, 4 * 8 * seg->n_bit_words, 32);
+		words_spoil(seg->tunables, sizeof(*seg->tunables), 16);
+		break;
+	case 9:
+		sizes_spoil();
+		break;
+	case 10:
+		tags_spoil();
+		break;
+	default:
+		chunks_spoil();
+	}
+}
+
+/* ---- What the daemon does ------------------------------------------------ */
+
+static void
+piece_ignore(void *arg, const struct shm_piece *piece)
+{
+	*(uint64_t *)arg += piece->len;
+}
+
+static void
+all_read(void)
+{
+	struct shm_stats stats;
+	struct shm_client_stats client;
+	uint64_t sum = 0;
+
+	cr_assert_eq(shm_stats_read(seg, false, &stats), 0);
+	shm_stats_release(&stats);
+	if (shm_stats_read(seg, true, &stats) == 0) {
+		cr_assert_eq(fixture_sum(&stats.bytes), stats.bytes.size);
+		shm_stats_release(&stats);
+	}
+	for (uint32_t i = 0; i < 8; i++)
+		(void)shm_client_read(seg, i, &client);
+	if (shm_walk(seg, -1, piece_ignore, &sum) == 0)
+		cr_assert_eq(sum % SHM_REGION, 0);
+	cr_assert_geq(shm_check(seg, false, NULL, NULL), SHM_ERETRY);
+}
+
+static void
+all_repair(void)
+{
+	struct shm_reclaimed sum = { 0, 0, 0 };
+
+	if (below(4) == 0)
+		shm_store(&fixture.arena->lock, fixture.other.lock_word);
+	for (int i = 2; i < 4; i++)
+		if (below(2))
+			shm_client_death(seg, (uint32_t)i);
+	(void)shm_repair_dead_locks(seg);
+	for (uint32_t i = 2; i < 4; i++)
+		for (int n = 0; n < 4; n++)
+			cr_assert_leq(shm_reclaim_step(seg, i, 1000, &sum), 1);
+	(void)shm_tick(seg, UINT64_MAX);
+	(void)shm_trim(seg, -1, below(2));
+	cr_assert_geq(shm_check(seg, true, NULL, NULL), SHM_ERETRY);
+	if (shm_arena_trylock(fixture.arena, &fixture.daemon)) {
+		cr_assert_leq(
+		    shm_arena_rebuild_locked(&fixture.daemon, fixture.arena),
+		    0);
+		shm_arena_unlock(fixture.arena);
+	}
+	seg->has_miscount = !shm_commit_recount(seg);
+	if (shm_daemon_start(seg) == 0)
+		shm_daemon_stop(seg);
+}
+
+static int
+iterations(void)
+{
+	return getenv("SHMALLOC_CHECK_ALL") ? 5000 : 120;
+}
+
+Test(hostile, nothing_that_the_daemon_does_crashes_or_hangs, .timeout = 300)
+{
+	uint64_t first = fixture_seed();
+
+	for (int i = 0; i < iterations(); i++) {
+		seed = first + (uint64_t)i;
+		fprintf(
+		    stderr, "iteration seed %llu\n", (unsigned long long)seed);
+		/* One that hangs dies here, its seed said above. */
+		alarm(30);
+		heap_make();
+		segment_spoil();
+		all_read();
+		segment_spoil();
+		all_repair();
+		all_read();
+		fixture_end(&fixture);
+	}
+	alarm(0);
+}
+
+/* A map without its magic, or of another layout, isn't taken for a segment. */
+Test(hostile, a_superblock_that_makes_no_sense_is_refused)
+{
+	seed = fixture_seed();
+	for (int i = 0; i < 200; i++) {
+		struct shm_seg other;
+		int fd, pins_fd;
+
+		heap_make();
+		fd = dup(seg->fd);
+		pins_fd = dup(seg->pins_fd);
+		words_spoil(
+		    seg->super, offsetof(struct shm_super, watermark), 4);
+		if (shm_seg_map(fd, pins_fd, false, &other) == 0) {
+			cr_assert_eq(other.len, seg->len);
+			cr_assert_lt(other.heap, other.len);
+			shm_seg_unmap(&other);
+		} else {
+			(void)close(fd);
+			(void)close(pins_fd);
+		}
+		fixture_end(&fixture);
+	}
+}
