@@ -210,6 +210,15 @@ reply_grant(struct conn *conn, const struct slot *slot, const int fds[2])
 	conn_send(conn, &message.base, fds, 2);
 }
 
+/* A pidfd that was sent has served, or was not needed. */
+static void
+sent_fd_close(struct conn *conn)
+{
+	if (conn->sent_fd >= 0)
+		close(conn->sent_fd);
+	conn->sent_fd = -1;
+}
+
 static void
 attach_handle(struct conn *conn, const Proto__AttachRequest *request)
 {
@@ -223,7 +232,9 @@ attach_handle(struct conn *conn, const Proto__AttachRequest *request)
 		conn_close(conn, "it attached twice over one connection");
 		return;
 	}
-	if (attempt_run(&attempt, fds, &slot) != 0) {
+	int error = attempt_run(&attempt, fds, &slot);
+	sent_fd_close(conn);
+	if (error != 0) {
 		if (log_allowed(&conn->listener->limit, &more))
 			log_warn("attach: pid %d (uid %u) refused: %s (and %u "
 				 "more)",

@@ -144,9 +144,18 @@ state_is() {
 	shmallocctl status
 	pid=$(cat "$run_dir/lock")
 	run -1 shmallocd --no-config --background --socket "$run_dir"
+	[[ $output == *"another shmallocd"* ]]
 	kill -TERM "$pid"
 	wait_for test ! -e "$run_dir"
 	grep -q 'info: stopped' "$BATS_TEST_TMPDIR/background.log"
+}
+
+@test "in the background it lets go of its caller's output" {
+	export SHMALLOC_SOCKET=$run_dir
+	# `run` reads until nobody holds the other end any more.
+	run -0 shmallocd --no-config --background --socket "$run_dir" 3>&-
+	kill -TERM "$(cat "$run_dir/lock")"
+	wait_for test ! -e "$run_dir"
 }
 
 @test "with idle-exit it ends when its last client has left" {
@@ -410,6 +419,23 @@ ask_as() {
 	# The same attempts succeed where they may.
 	run -0 attach_as segment=given
 	[[ $output == "error 0 fds 2 "*"writable: store write reopen"* ]]
+}
+
+@test "before Linux 6.5 a pidfd must come from the client, and be its own" {
+	local shim=$BATS_TEST_TMPDIR/old_kernel.so
+
+	# The compiler alone: a sanitizer's run-time must not come in this way.
+	${CC%% *} -shared -fPIC -o "$shim" "$BATS_TEST_DIRNAME/old_kernel.c"
+	LD_PRELOAD=$shim ASAN_OPTIONS=verify_asan_link_order=0 \
+	    daemon_start --size 8M
+	client_start
+	[[ $said == "error -7 fds 0 "*"run Linux 6.5"* ]]
+	client_start pidfd=$$
+	[[ $said == "error -7 fds 0 "* ]]
+	client_start pidfd=self
+	[[ $said == "error 0 fds 2 "* ]]
+	kill -KILL "$client"
+	wait_for state_is "$client" reclaimed
 }
 
 # ---- The ends of clients ----------------------------------------------------------

@@ -10,8 +10,8 @@
 
 With WIRE_UID and WIRE_GID in the environment root becomes that user first.
 
-attach takes segment=, read_only=1, protocol=, layout=, label=, id=.  On stdin
-it obeys one word a line, and says "done" after each:
+attach takes segment=, read_only=1, protocol=, layout=, label=, id=, and pidfd=
+(self, or the PID whose pidfd goes with the request).  On stdin it obeys one word a line, and says "done" after each:
 
     map      map the segment          write    try to get it for writing
     close    close the socket         detach   give the slot back
@@ -198,10 +198,20 @@ def obey(word, sock, fds, request, kept):
     say("done")
 
 
+def pidfds(options):
+    """The descriptor that pidfd=self or pidfd=PID asks for, if any."""
+    pid = options.pop("pidfd", None)
+    if pid is None:
+        return []
+    return [os.pidfd_open(os.getpid() if pid == "self" else int(pid))]
+
+
 def attach(directory, *options):
-    request = attach_request(dict(o.split("=", 1) for o in options))
+    options = dict(o.split("=", 1) for o in options)
+    sent = pidfds(options)
+    request = attach_request(options)
     sock = connect(directory, "attach")
-    sock.sendall(request)
+    socket.send_fds(sock, [request], sent)
     reply = receive(sock)
     if reply is None:
         say("closed")
