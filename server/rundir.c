@@ -7,12 +7,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/log.h"
 
 #define SYSTEM_DIR "/run/shmalloc"
 #define LOCK_NAME  "lock"
+
+#define LOCK_TRIES  100
+#define LOCK_TRY_MS 10
 
 /* $XDG_RUNTIME_DIR/shmalloc, where it is there or is ours to make. */
 static bool
@@ -103,9 +107,24 @@ lock_is_current(const struct rundir *dir)
 	    ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 }
 
+/*
+ * Whether to try again: a daemon that begins or ends holds the lock but has no
+ * socket, and a client that found none may just have started us.
+ */
+static bool
+holder_has_no_socket(const struct rundir *dir, unsigned *tries)
+{
+	struct timespec wait = { .tv_nsec = LOCK_TRY_MS * 1000000 };
+	if (faccessat(dir->fd, "attach", F_OK, 0) == 0 || ++*tries > LOCK_TRIES)
+		return false;
+	nanosleep(&wait, NULL);
+	return true;
+}
+
 static int
 lock_take(struct rundir *dir)
 {
+	unsigned tries = 0;
 	for (;;) {
 		dir->lock_fd = openat(dir->fd, LOCK_NAME,
 		    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -114,13 +133,14 @@ lock_take(struct rundir *dir)
 			    strerror(errno));
 			return SHM_ESYSTEM;
 		}
-		if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		bool is_ours = flock(dir->lock_fd, LOCK_EX | LOCK_NB) == 0;
+		if (is_ours && lock_is_current(dir))
+			return 0;
+		if (!is_ours && !holder_has_no_socket(dir, &tries)) {
 			holder_log(dir);
 			close(dir->lock_fd);
 			return SHM_EEXIST;
 		}
-		if (lock_is_current(dir))
-			return 0;
 		close(dir->lock_fd);
 	}
 }
