@@ -2,9 +2,10 @@
  * shmallocd: serves segments of shared memory to many processes.
  */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/config.h"
@@ -42,26 +43,47 @@ config_dump_run(const struct server_options *options)
 
 /* ---- Background ---------------------------------------------------------- */
 
+/* What the parent waits for, and where stderr went before. */
+struct background {
+	int pipe_fd; /* -1: in the foreground */
+	struct stat err;
+};
+
+/* Whether the log goes to a file of its own by now. */
+static bool
+log_is_redirected(const struct background *background)
+{
+	struct stat st;
+	return fstat(STDERR_FILENO, &st) == 0 &&
+	    (st.st_dev != background->err.st_dev ||
+		st.st_ino != background->err.st_ino);
+}
+
+/* Whoever waits for the end of our output need not wait for the daemon's. */
+static void
+output_leave(const struct background *background)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	dup2(fd, STDIN_FILENO);
+	dup2(fd, STDOUT_FILENO);
+	if (!log_is_redirected(background))
+		dup2(fd, STDERR_FILENO);
+	close(fd);
+}
+
 /* Clients can attach: the parent, at the other end of the pipe, may end. */
 static void
 parent_release(void *arg)
 {
-	const int *pipe_fd = arg;
-	int null_fd;
-	if (*pipe_fd < 0)
+	struct background *background = arg;
+	if (background->pipe_fd < 0)
 		return;
-	if (write(*pipe_fd, "", 1) != 1)
+	if (write(background->pipe_fd, "", 1) != 1)
 		fprintf(stderr, "shmallocd: the starting process has gone\n");
-	close(*pipe_fd);
-	null_fd = open("/dev/null", O_RDWR);
-	if (null_fd < 0)
-		return;
-	dup2(null_fd, STDIN_FILENO);
-	dup2(null_fd, STDOUT_FILENO);
-	if (isatty(STDERR_FILENO))
-		dup2(null_fd, STDERR_FILENO);
-	if (null_fd > STDERR_FILENO)
-		close(null_fd);
+	close(background->pipe_fd);
+	output_leave(background);
 }
 
 /*
@@ -69,11 +91,12 @@ parent_release(void *arg)
  * child serves, and with failure when it ends before.
  */
 static int
-background_enter(int *ret_pipe)
+background_enter(struct background *background)
 {
 	int fds[2];
 	char byte;
-	if (pipe2(fds, O_CLOEXEC) != 0)
+	if (fstat(STDERR_FILENO, &background->err) != 0 ||
+	    pipe2(fds, O_CLOEXEC) != 0)
 		return SHM_ESYSTEM;
 	pid_t pid = fork();
 	if (pid < 0)
@@ -84,21 +107,19 @@ background_enter(int *ret_pipe)
 		    read(fds[0], &byte, 1) == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
 	}
 	close(fds[0]);
-	if (setsid() < 0)
-		return SHM_ESYSTEM;
-	*ret_pipe = fds[1];
-	return 0;
+	background->pipe_fd = fds[1];
+	return setsid() < 0 ? SHM_ESYSTEM : 0;
 }
 
 static int
 daemon_run(const struct options *options)
 {
-	int pipe_fd = -1;
-	if (options->is_background && background_enter(&pipe_fd) != 0) {
+	struct background background = { .pipe_fd = -1 };
+	if (options->is_background && background_enter(&background) != 0) {
 		perror("shmallocd: cannot go into the background");
 		return EXIT_FAILURE;
 	}
-	return server_run(&options->server, parent_release, &pipe_fd) == 0
+	return server_run(&options->server, parent_release, &background) == 0
 	    ? EXIT_SUCCESS
 	    : EXIT_FAILURE;
 }
