@@ -250,6 +250,15 @@ state_is() {
 	done
 }
 
+@test "for the journal lines have a priority and no time" {
+	export JOURNAL_STREAM
+	touch "$BATS_TEST_TMPDIR/daemon.log"
+	JOURNAL_STREAM=$(stat -c %d:%i "$BATS_TEST_TMPDIR/daemon.log")
+	daemon_start --size 8M
+	grep -q '^<6>shmallocd .* serves ' "$DAEMON_LOG"
+	unset JOURNAL_STREAM
+}
+
 # ---- Segments ----------------------------------------------------------------
 
 @test "several segments have limits, modes and tunables of their own" {
@@ -273,6 +282,18 @@ state_is() {
 	clients_end
 	wait_for shmallocctl segment destroy web --yes
 	run ! shmallocctl --segment web status
+}
+
+@test "a segment that is destroyed by force lets its clients keep the memory" {
+	daemon_start --size 8M --segment web:16M
+	client_start segment=web
+	client_tell map
+	shmallocctl segment destroy web --force --yes
+	run ! shmallocctl --segment web status
+	client_tell detach
+	[ "$said" = closed ]
+	kill -0 "$client"
+	shmallocctl status
 }
 
 @test "a limit above the reserve is refused, by set and by configuration" {

@@ -189,8 +189,11 @@ def obey(word, sock, fds, request, kept):
     elif word == "misuse":
         sock.sendall(frame(field(3, field(1, 2) + field(2, 4096))))
     elif word in ("detach", "bad"):
-        sock.sendall(frame(field(2, b"")) if word == "detach" else request)
-        reply = receive(sock)
+        try:
+            sock.sendall(frame(field(2, b"")) if word == "detach" else request)
+            reply = receive(sock)
+        except ConnectionError:
+            reply = None
         if reply is None:
             say("closed")
         else:
