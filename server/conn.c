@@ -243,7 +243,8 @@ bytes_flush(struct conn *conn)
 			return;
 		}
 		if (n < 0) {
-			conn_close(conn, strerror(errno));
+			bool has_left = errno == EPIPE || errno == ECONNRESET;
+			conn_close(conn, has_left ? NULL : strerror(errno));
 			return;
 		}
 		out_fds_close(conn);

@@ -169,6 +169,7 @@ void
 slot_socket_ended(struct slot *slot)
 {
 	slot->conn = NULL;
+	slot->socket_ended_ms = server_now_ms();
 	if (slot->state != SLOT_RECLAIMING)
 		fate_settle(slot);
 }
@@ -188,19 +189,26 @@ slot_settle_process(struct segment *segment, pid_t pid)
 	}
 }
 
+/* It had time to end, and did not. */
+static void
+orphan_note(struct slot *slot)
+{
+	if (slot->state == SLOT_ORPHANED ||
+	    server_now_ms() - slot->socket_ended_ms < SLOT_ORPHAN_MS)
+		return;
+	slot->state = SLOT_ORPHANED;
+	log_warn("segment %s: pid %d (%s) closed its socket and lives on; what "
+		 "it holds stays until it ends",
+	    slot->segment->name, (int)slot->pid, slot->command);
+}
+
 void
 slot_sweep(struct segment *segment)
 {
 	for (uint32_t i = 0; i < SHM_CLIENTS; i++) {
 		struct slot *slot = segment->slots[i];
-		if (slot == NULL || slot->conn != NULL ||
-		    slot->state == SLOT_RECLAIMING || fate_settle(slot))
-			continue;
-		if (slot->state == SLOT_ALIVE)
-			log_warn("segment %s: pid %d (%s) closed its socket "
-				 "and lives on; what it holds stays until it "
-				 "ends",
-			    segment->name, (int)slot->pid, slot->command);
-		slot->state = SLOT_ORPHANED;
+		if (slot != NULL && slot->conn == NULL &&
+		    slot->state != SLOT_RECLAIMING && !fate_settle(slot))
+			orphan_note(slot);
 	}
 }

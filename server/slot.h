@@ -7,6 +7,9 @@
  *	ORPHANED    it lives and has the segment mapped, but closed its socket
  *	RECLAIMING  it is dead, or detached; its memory is on its way back
  *
+ * A process that ends closes its sockets a moment before its pidfd speaks, so
+ * it is an orphan only after SLOT_ORPHAN_MS.
+ *
  * Death is the pidfd's word.  The end of the socket alone is none: closefrom()
  * ends it in a live process, and a forked child keeps it open for a dead one.
  * An execve() in place is one, because the mapping is gone; see proc.h.
@@ -21,6 +24,8 @@
 #include "server/conn.h"
 #include "server/segment.h"
 #include "shm/daemon.h"
+
+#define SLOT_ORPHAN_MS 1000
 
 enum slot_state {
 	SLOT_ALIVE,
@@ -47,6 +52,7 @@ struct slot {
 	struct shm_client_stats last; /* as its death was noticed */
 	struct shm_reclaimed sum;
 	uint64_t died_ms;
+	uint64_t socket_ended_ms;
 };
 
 /*
