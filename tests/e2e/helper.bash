@@ -12,6 +12,39 @@ holder_build()
 	    $(pkg-config --cflags --libs shmalloc)
 }
 
+# Compile the program NAME of this folder to $BATS_FILE_TMPDIR/NAME.
+client_build()
+{
+	# CC and pkg-config's answer are lists of words.
+	# shellcheck disable=SC2046,SC2086
+	$CC -std=gnu17 -Wall -Wextra -Werror -pthread \
+	    -o "$BATS_FILE_TMPDIR/$1" "$BATS_TEST_DIRNAME/$1.c" \
+	    $(pkg-config --cflags --libs shmalloc)
+}
+
+# A figure of the exact statistics, by its path for jq.
+figure()
+{
+	shmallocctl --json stats --exact | jq "$1"
+}
+
+# Is it?  Figures lag while a client works, or the daemon cleans up after one.
+figure_is()
+{
+	[ "$(figure "$1")" = "$2" ]
+}
+
+# The byte identity of the statistics, exact, in the segment NAME.
+bytes_add_up()
+{
+	local sum='.bytes | .in_use_chunks + .cached + .pending + .free_binned
+	    + .free_fast + .free_top + .extents_used + .extents_free
+	    + .metadata + .unused'
+
+	shmallocctl --json --segment "${1:-default}" stats --exact |
+	    jq -e "($sum) == .segment.size_bytes" >&2
+}
+
 # Wait until COMMAND succeeds; fails after 20 seconds.
 wait_for()
 {
@@ -62,8 +95,9 @@ daemon_start()
 	}
 }
 
-# Stop it and the holders; the segments must be in order until the end, unless
-# the test says by DAMAGED=1 that it damaged one.
+# Stop it and the holders; the segments must be in order until the end, and
+# each of their bytes accounted for, unless the test says by DAMAGED=1 that it
+# damaged one.
 daemon_stop()
 {
 	local status=0 name
@@ -71,8 +105,10 @@ daemon_stop()
 	holders_stop
 	[ -n "${DAEMON_PID-}" ] || return 0
 	for name in $(shmallocctl segment list --json | jq -r '.[].name'); do
-		[ -n "${DAMAGED-}" ] ||
-		    shmallocctl --segment "$name" check || status=1
+		[ -n "${DAMAGED-}" ] || {
+			shmallocctl --segment "$name" check || status=1
+			wait_for bytes_add_up "$name" || status=1
+		}
 	done
 	kill -TERM "$DAEMON_PID"
 	wait "$DAEMON_PID" || status=1

@@ -19,11 +19,6 @@ teardown() {
 	daemon_stop
 }
 
-# A figure of the exact statistics, by its path for jq.
-figure() {
-	shmallocctl --json stats --exact | jq "$1"
-}
-
 stress() {
 	local program=$1 seed=${SHMALLOC_SEED:-$(date +%s)}
 
@@ -37,16 +32,6 @@ heap_is_as_before() {
 	[ "$(figure .bytes.allocated)" = "$before" ]
 	[ "$(figure '[.arenas[].lock.waits_on_dead] | add')" = 0 ]
 	bytes_add_up
-}
-
-# The byte identity of the statistics, exact.
-bytes_add_up() {
-	local sum='.bytes | .in_use_chunks + .cached + .pending + .free_binned
-	    + .free_fast + .free_top + .extents_used + .extents_free
-	    + .metadata + .unused'
-
-	shmallocctl --json stats --exact |
-	    jq -e "($sum) == .segment.size_bytes" >&2
 }
 
 @test "four processes use everything at random and find no wrong byte" {
