@@ -68,6 +68,9 @@ cache_reap(struct cache *cache)
 	/* Stamps rise along the list. */
 	while (n < cache->n_retired && cache->retired[n].stamp < oldest)
 		retired_free(cache, &cache->retired[n++]);
+	/* There is no list at all before the first retire. */
+	if (n == 0)
+		return;
 	cache->n_retired -= n;
 	cache->n_stamped -= n;
 	memmove(cache->retired, cache->retired + n,
