@@ -62,6 +62,12 @@ warm_extent(struct kill_scene *scene)
 }
 
 static bool
+cold_three(struct kill_scene *scene)
+{
+	return take(scene, 64) && take(scene, 3000) && take(scene, 200000);
+}
+
+static bool
 warm_two(struct kill_scene *scene)
 {
 	return warm(scene) && take(scene, 100) && take(scene, 200);
@@ -330,7 +336,7 @@ const struct kill_op kill_ops[] = {
 	{ "retire, reclaim behind it", retired_many, retire_first, false },
 	{ "enter and exit", published, read_slot, false },
 	{ "root, make and remove", warm, make_root, false },
-	{ "detach", cache_full, detach, false },
+	{ "detach", cold_three, detach, false },
 };
 
 const size_t kill_n_ops = sizeof(kill_ops) / sizeof(*kill_ops);
