@@ -51,11 +51,12 @@ uint64_t shm_heap_size(struct shm_seg *seg, uint64_t off);
 /* The bytes of it that can be used. */
 uint64_t shm_heap_usable(struct shm_seg *seg, uint64_t off);
 
-/* Pages that an object of SIZE bytes takes as an extent. */
+/* Pages that an object of SIZE bytes, which may be any number, takes as an
+ * extent. */
 static inline uint64_t
 shm_pages_for(uint64_t size)
 {
-	return (size + SHM_PAGE - 1) / SHM_PAGE;
+	return size / SHM_PAGE + (size % SHM_PAGE != 0);
 }
 
 /* From which request size on SELF uses extents. */
