@@ -8,8 +8,8 @@
  *   1 settle   what its threads were publishing; their pins and records
  *   2 repair   arenas whose lock they held: rebuild the index
  *   3 regions  what is CACHED, REMOTE, OWNED: at once; UNLINKED and RETIRED:
- *              when everybody who was reading at the death has left
- *   4 slot     free again when no call that began before the death goes on
+ *              when everybody who was reading when step 1 was done has left
+ *   4 slot     free again when no call that began before that goes on
  */
 #include "shm/arena.h"
 #include "shm/commit.h"
@@ -341,9 +341,13 @@ shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
 	shm_daemon_self(seg, &self);
 	victim.self = &self;
 	victim.generation = shm_load(&client->generation);
-	victim.is_grace_over = shm_epoch_oldest(seg) > shm_load(&client->death);
 	(void)shm_repair_dead_locks(seg);
 	threads_settle(seg, slot, victim.generation);
+	/* What was being published hung in its slot until now. */
+	if (shm_load(&client->settled) == 0)
+		shm_put(&client->settled, shm_epoch_stamp(seg));
+	victim.is_grace_over =
+	    shm_epoch_oldest(seg) > shm_load(&client->settled);
 	result = regions_reclaim(&victim, max_chunks);
 	shm_bump(&seg->super->recovered_chunks, sum->chunks - before.chunks);
 	shm_bump(&seg->super->recovered_bytes, sum->bytes - before.bytes);
