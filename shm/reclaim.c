@@ -121,20 +121,37 @@ extents_reclaim(
 
 /* ---- Regions ------------------------------------------------------------- */
 
-/* Of a region on its way in or out: return it if the victim had claimed it. */
+/* Is ENTRY of KIND and names the victim as who claimed it? */
+static bool
+is_claim(const struct victim *victim, uint64_t entry, enum shm_region_kind kind)
+{
+	bool is_same =
+	    shm_entry_generation(entry) == (victim->generation & 0xffff);
+
+	return shm_entry_kind(entry) == kind &&
+	    shm_entry_slot(entry) == victim->slot &&
+	    is_same != victim->is_daemon;
+}
+
+/*
+ * Of a region on its way in or out: return it if the victim had claimed it.
+ * The rest of a run goes back to CLAIMED first, and stays the victim's, whose
+ * bitmap names it: what is MORE would belong to the next run that begins here.
+ */
 static void
 claim_reclaim(struct victim *victim, uint32_t region, uint64_t entry)
 {
 	struct shm_seg *seg = victim->self->seg;
-	bool is_same =
-	    shm_entry_generation(entry) == (victim->generation & 0xffff);
+	uint64_t claimed = shm_region_entry(SHM_REGION_CLAIMED, 0,
+	    shm_entry_slot(entry), shm_entry_generation(entry));
 
-	if (shm_entry_slot(entry) != victim->slot ||
-	    is_same == victim->is_daemon)
+	if (!is_claim(victim, entry, SHM_REGION_CLAIMED) &&
+	    !is_claim(victim, entry, SHM_REGION_MORE))
 		return;
-	shm_put(&seg->regions[region],
-	    shm_region_entry(SHM_REGION_CLAIMED, 0, victim->self->slot,
-		victim->self->generation));
+	for (uint32_t i = region + 1;
+	     is_claim(victim, shm_region_get(seg, i), SHM_REGION_MORE); i++)
+		shm_put(&seg->regions[i], claimed);
+	shm_put(&seg->regions[region], claimed);
 	shm_region_return(seg, region, 1);
 }
 
