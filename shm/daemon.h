@@ -46,10 +46,14 @@ int shm_client_open(struct shm_seg *seg, const struct shm_identity *who,
 /* The client in SLOT is dead or has detached: mark it, with the epoch. */
 void shm_client_death(struct shm_seg *seg, uint32_t slot);
 
-/* What a reclaim gave back. */
+/* What a reclaim gave back, and how far it got; zeros to begin with. */
 struct shm_reclaimed {
 	uint64_t chunks, bytes;
 	uint64_t regions; /* visited */
+	/* The reclaim's own: the next slice begins at region `next` of the
+	 * pass over `slot`, in which something had to be left. */
+	uint32_t slot, next;
+	bool is_left;
 };
 
 /*

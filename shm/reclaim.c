@@ -187,40 +187,57 @@ region_reclaim(struct victim *victim, uint32_t region)
 	return 0;
 }
 
+/* Visit REGION; false if something of the victim must stay there for now. */
+static bool
+region_visit(struct victim *victim, uint32_t region)
+{
+	victim->is_left = false;
+	if (region >= victim->self->seg->n_regions)
+		return true;
+	return region_reclaim(victim, region) == 0 && !victim->is_left;
+}
+
 /*
  * Visit the regions that the victim's bitmap names, until MAX chunks have been
- * looked at.  0: there are more; 1: all were visited; SHM_ERETRY: all, but some
- * could not be locked or must wait.
+ * looked at; the next call goes on there, so that what must be left does not
+ * keep a pass from its end.  0: there are more; 1: all were visited;
+ * SHM_ERETRY: all, but some could not be locked or must wait.
  */
 static int
 regions_reclaim(struct victim *victim, uint64_t max)
 {
 	struct shm_seg *seg = victim->self->seg;
+	struct shm_reclaimed *sum = victim->sum;
 	_Atomic uint64_t *bits =
 	    seg->client_bits + (uint64_t)victim->slot * seg->n_bit_words;
-	int result = 1;
+	bool is_left;
 
-	for (uint32_t w = 0; w < seg->n_bit_words; w++) {
-		uint64_t todo = shm_load(&bits[w]);
-
-		for (; todo; todo &= todo - 1) {
-			uint32_t bit = (uint32_t)__builtin_ctzll(todo);
-			uint32_t region = w * 64 + bit;
-
-			if (victim->looked_at >= max)
-				return 0;
-			victim->is_left = false;
-			if (region < seg->n_regions &&
-			    region_reclaim(victim, region) != 0)
-				victim->is_left = true;
-			if (victim->is_left)
-				result = SHM_ERETRY;
-			else if (!victim->is_daemon)
-				atomic_fetch_and(
-				    &bits[w], ~(UINT64_C(1) << bit));
-		}
+	if (sum->slot != victim->slot) {
+		sum->slot = victim->slot;
+		sum->next = 0;
+		sum->is_left = false;
 	}
-	return result;
+	for (; sum->next < seg->n_bit_words * 64; sum->next++) {
+		_Atomic uint64_t *word = &bits[sum->next / 64];
+		uint64_t todo = shm_load(word) >> sum->next % 64;
+
+		if (todo == 0) {
+			sum->next |= 63;
+			continue;
+		}
+		sum->next += (uint32_t)__builtin_ctzll(todo);
+		if (victim->looked_at >= max)
+			return 0;
+		if (!region_visit(victim, sum->next))
+			sum->is_left = true;
+		else if (!victim->is_daemon)
+			atomic_fetch_and(
+			    word, ~(UINT64_C(1) << sum->next % 64));
+	}
+	is_left = sum->is_left;
+	sum->next = 0;
+	sum->is_left = false;
+	return is_left ? SHM_ERETRY : 1;
 }
 
 /* ---- Threads and locks --------------------------------------------------- */
@@ -378,7 +395,7 @@ shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
 int
 shm_reclaim_leftovers(struct shm_seg *seg)
 {
-	struct shm_reclaimed sum = { 0, 0, 0 };
+	struct shm_reclaimed sum = { 0 };
 	struct victim victim = { .slot = SHM_DAEMON_SLOT,
 		.sum = &sum,
 		.is_daemon = true,

@@ -64,7 +64,7 @@ slot_value(const struct shm_seg *seg, const char *name)
 static bool
 all_reclaim(struct shm_seg *seg, uint32_t slot)
 {
-	struct shm_reclaimed sum = { 0, 0, 0 };
+	struct shm_reclaimed sum = { 0 };
 	int result = 0;
 
 	for (uint32_t i = SHM_DAEMON_SLOT + 1; i <= slot + 8; i++)
