@@ -145,7 +145,7 @@ finding_ignore(void *arg, const struct shm_finding *finding)
 Test(client_threads, threads_share_one_attachment_and_nothing_is_lost)
 {
 	pthread_t thread[THREADS];
-	struct shm_reclaimed sum = { 0, 0, 0 };
+	struct shm_reclaimed sum = { 0 };
 	struct shm_stats stats;
 	shmalloc_off table;
 

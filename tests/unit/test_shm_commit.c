@@ -184,7 +184,7 @@ die_while_committing(void)
 static void
 reclaim(void)
 {
-	struct shm_reclaimed sum = { 0, 0, 0 };
+	struct shm_reclaimed sum = { 0 };
 
 	cr_assert_eq(shm_reclaim_step(seg, fixture.other.slot, 1000, &sum), 1);
 }

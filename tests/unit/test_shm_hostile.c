@@ -233,7 +233,7 @@ all_read(void)
 static void
 all_repair(void)
 {
-	struct shm_reclaimed sum = { 0, 0, 0 };
+	struct shm_reclaimed sum = { 0 };
 
 	if (below(4) == 0)
 		shm_store(&fixture.arena->lock, fixture.other.lock_word);
