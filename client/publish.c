@@ -79,8 +79,10 @@ shmalloc_publish(struct shmalloc *heap, shmalloc_slot *slot,
 	return error;
 }
 
-int
-shmalloc_share(struct shmalloc *heap, shmalloc_off off)
+/* Let CHANGE give OFF away (HELD -1) or take it (1). */
+static int
+owner_change(struct shmalloc *heap, shmalloc_off off,
+    int (*change)(struct shm_self *self, uint64_t off), int64_t held)
 {
 	struct cache *cache;
 	uint64_t size;
@@ -89,28 +91,23 @@ shmalloc_share(struct shmalloc *heap, shmalloc_off off)
 	if (error)
 		return error;
 	size = shm_heap_size(&heap->seg, off);
-	error = size ? shm_share(&cache->self, off) : SHMALLOC_EINVAL;
+	error = size ? change(&cache->self, off) : SHMALLOC_EINVAL;
 	if (error == 0)
-		cache_count_held(cache, cache->self.slot, size, -1);
+		cache_count_held(cache, cache->self.slot, size, held);
 	cache_leave(cache);
 	return error;
 }
 
 int
+shmalloc_share(struct shmalloc *heap, shmalloc_off off)
+{
+	return owner_change(heap, off, shm_share, -1);
+}
+
+int
 shmalloc_adopt(struct shmalloc *heap, shmalloc_off off)
 {
-	struct cache *cache;
-	uint64_t size;
-	int error = call_begin(heap, &cache);
-
-	if (error)
-		return error;
-	size = shm_heap_size(&heap->seg, off);
-	error = size ? shm_adopt(&cache->self, off) : SHMALLOC_EINVAL;
-	if (error == 0)
-		cache_count_held(cache, cache->self.slot, size, 1);
-	cache_leave(cache);
-	return error;
+	return owner_change(heap, off, shm_adopt, 1);
 }
 
 int
