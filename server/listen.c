@@ -209,11 +209,8 @@ listen_is_pending(const struct listener *listener)
 }
 
 void
-listen_close(struct listener *listener)
+listen_stop(struct listener *listener)
 {
-	struct conn *conn;
-	while ((conn = LIST_FIRST(&listener->conns)) != NULL)
-		conn_close(conn, NULL);
 	if (listener->event != NULL)
 		event_free(listener->event);
 	if (listener->resume != NULL)
@@ -224,4 +221,13 @@ listen_close(struct listener *listener)
 	unlink(listener->address.sun_path);
 	close(listener->fd);
 	listener->fd = -1;
+}
+
+void
+listen_close(struct listener *listener)
+{
+	struct conn *conn;
+	listen_stop(listener);
+	while ((conn = LIST_FIRST(&listener->conns)) != NULL)
+		conn_close(conn, NULL);
 }

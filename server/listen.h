@@ -47,7 +47,10 @@ int listen_open(struct listener *listener, const struct rundir *dir,
 /* Whether a connection waits to be accepted. */
 bool listen_is_pending(const struct listener *listener);
 
-/* Close the socket and all connections, and remove its file. */
+/* Remove the socket's file, then close it; connections stay. */
+void listen_stop(struct listener *listener);
+
+/* Stop, and close all connections. */
 void listen_close(struct listener *listener);
 
 /* A connection of LISTENER ends: it leaves the list. */

@@ -291,6 +291,10 @@ static void
 server_stop(struct server *server)
 {
 	struct segment *segment;
+	/* First, so that few can come whom nobody would answer. */
+	listen_stop(&server->attach);
+	listen_stop(&server->control);
+	listen_stop(&server->control_ro);
 	timer_release(server);
 	while ((segment = TAILQ_FIRST(&server->segments)) != NULL)
 		segment_destroy(server, segment);
