@@ -163,6 +163,8 @@ shm_daemon_start(struct shm_seg *seg)
 	shm_store(&client->pid, (uint32_t)getpid());
 	shm_store(&client->state, SHM_CLIENT_LIVE);
 	shm_put(&client->generation, shm_load(&client->generation) + 1);
+	/* What the last one was committing as it was killed is recounted. */
+	shm_store(&client->commit_pending, 0);
 	(void)shm_repair_dead_locks(seg);
 	seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
 	seg->has_miscount = !shm_commit_recount(seg);
