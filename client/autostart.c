@@ -84,9 +84,14 @@ heap_autostart(char *dir)
 			daemon_exec(dir);
 		_exit(child < 0 ? 1 : 0);
 	}
-	while (waitpid(child, &status, 0) < 0)
+	while (waitpid(child, &status, 0) < 0) {
+		/* The program ignores SIGCHLD: whether the daemon answers is
+		 * all that can be known. */
+		if (errno == ECHILD)
+			return 0;
 		if (errno != EINTR)
 			return SHMALLOC_ESYSTEM;
+	}
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0
 							     : SHMALLOC_ESYSTEM;
 }
