@@ -265,9 +265,7 @@ aligned_slow(struct cache *cache, size_t align, size_t size)
 	cache_refresh(cache);
 	if (size >= shm_heap_threshold(self) ||
 	    size > SHM_CHUNK_MAX - SHM_REGION_TAIL - 2 * align)
-		return cache_alloc(cache,
-		    size > shm_heap_threshold(self) ? size
-						    : shm_heap_threshold(self));
+		return cache_alloc_pages(cache, size);
 	if (!cache_quota(cache, size))
 		return 0;
 	off =

@@ -94,6 +94,9 @@ void cache_leave(struct cache *cache);
  * anything.  The object is OWNED.  0 and errno. */
 shmalloc_off cache_alloc(struct cache *cache, size_t size);
 
+/* As cache_alloc, pages of their own, whatever SIZE. */
+shmalloc_off cache_alloc_pages(struct cache *cache, size_t size);
+
 /* Note the bytes asked for in a used extent's entry. */
 void cache_note_extent(struct cache *cache, uint64_t off, size_t size);
 

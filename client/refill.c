@@ -288,8 +288,9 @@ large_alloc(struct cache *cache, size_t size, bool is_extent)
 	return off;
 }
 
-shmalloc_off
-cache_alloc(struct cache *cache, size_t size)
+/* See to what comes before any allocation of SIZE bytes; may it be made? */
+static bool
+alloc_begin(struct cache *cache, size_t size)
 {
 	uint64_t most = (uint64_t)cache->self.seg->n_regions * SHM_REGION;
 
@@ -297,8 +298,20 @@ cache_alloc(struct cache *cache, size_t size)
 	if (cache->n_retired)
 		cache_reap(cache);
 	if (size > most)
-		return cache_fail(cache, SHM_FAIL_TOO_LARGE, size), 0;
-	if (!cache_quota(cache, size))
+		return cache_fail(cache, SHM_FAIL_TOO_LARGE, size), false;
+	return cache_quota(cache, size);
+}
+
+shmalloc_off
+cache_alloc_pages(struct cache *cache, size_t size)
+{
+	return alloc_begin(cache, size) ? large_alloc(cache, size, true) : 0;
+}
+
+shmalloc_off
+cache_alloc(struct cache *cache, size_t size)
+{
+	if (!alloc_begin(cache, size))
 		return 0;
 	if (size <= cache->max)
 		return class_alloc(cache, size);
