@@ -92,6 +92,26 @@ identity_holds()
 	identity_holds
 }
 
+@test 'a fragmented arena is called so, with a hint that can be followed' {
+	daemon_start --size 128M -p tcache.count=0
+	holder_start
+	# 2016 bytes each, 1040 in a region of 2 MiB: no top is left.
+	holder_tell alloc 2000 $((29 * 1040))
+	run -0 --separate-stderr shmallocctl stats
+	[ -z "$stderr" ]
+	holder_tell sieve
+	run -0 --separate-stderr shmallocctl stats
+	[[ $output == *' fragmented'* ]]
+	[[ $stderr == 'hint: arena 0 cannot serve 65536 although '* ]]
+	[[ $stderr == *'`shmallocctl map --arena 0`' ]]
+	run -0 shmallocctl map --arena 0
+	[ "$(stat_of '.arenas[0].state')" = fragmented ]
+	[ "$(stat_of '.arenas[0].unusable_ratio > 0.8')" = true ]
+	[ "$(stat_of '.fragmentation.unusable |
+	    map(select(.size_bytes == 64))[0].ratio < 0.1')" = true ]
+	identity_holds
+}
+
 @test 'stats by bin and by client have a line for each' {
 	daemon_start
 	holder_start

@@ -7,6 +7,7 @@
  *
  *	alloc SIZE [N]     allocate N objects (1) and keep them
  *	free               free all of them
+ *	sieve              free every second of them
  *	contend SIZE N     allocate and free an object N times in two threads
  *	publish NAME SIZE  hang an object from the root NAME
  *	withdraw NAME      take it out again and retire it
@@ -62,6 +63,21 @@ objects_free(void)
 	while (n_held != 0)
 		shmalloc_free(heap, held[--n_held]);
 	printf("done %zu\n", n);
+}
+
+static void
+objects_sieve(void)
+{
+	size_t n = n_held;
+
+	n_held = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (i % 2 == 0)
+			held[n_held++] = held[i];
+		else
+			shmalloc_free(heap, held[i]);
+	}
+	printf("done %zu\n", n - n_held);
 }
 
 struct contender {
@@ -185,6 +201,8 @@ line_run(char *line)
 		return;
 	else if (strcmp(verb, "free") == 0)
 		objects_free();
+	else if (strcmp(verb, "sieve") == 0)
+		objects_sieve();
 	else if (strcmp(verb, "enter") == 0)
 		printf("done %d\n", shmalloc_enter(heap));
 	else if (strcmp(verb, "exit") == 0)
