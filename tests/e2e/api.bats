@@ -7,6 +7,7 @@ load helper
 setup_file() {
 	client_build api_alloc
 	client_build api_share
+	client_build api_process
 }
 
 teardown() {
@@ -123,4 +124,40 @@ api() {
 
 @test "a root is removed only when it is empty" {
 	api api_share root_remove
+}
+
+# ---- Processes -------------------------------------------------------------
+
+@test "eight threads pass objects around, and their caches go back" {
+	api api_process threads
+}
+
+@test "another process may free an object" {
+	api api_process free_elsewhere
+}
+
+@test "a forked child is a client of its own, and so is its child" {
+	api api_process forks
+}
+
+@test "a child goes on when its parent is gone" {
+	api api_process fork_orphans
+}
+
+@test "a program that is run inherits no descriptor" {
+	api api_process exec_leaks_nothing
+}
+
+@test "who attaches read-only reads, and changes nothing" {
+	api api_process read_only
+}
+
+@test "one process uses two segments" {
+	daemon_start --size 64M --segment other:32M
+	api api_process two_segments
+}
+
+@test "the mapping is not dumped, and not filled under mlockall" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to lock all memory"
+	api api_process mapping
 }
