@@ -201,7 +201,4 @@ int shm_remote_cut_locked(struct shm_self *self, struct shm_arena *arena,
 int shm_arena_rebuild_locked(
     struct shm_self *self, struct shm_arena *arena) SHM_MUSTCHECK;
 
-/* Mark ARENA as damaged: nobody allocates there any more. */
-void shm_arena_quarantine(struct shm_arena *arena);
-
 #endif

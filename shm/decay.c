@@ -306,18 +306,6 @@ piece_put_locked(struct sweep *sweep, const struct piece *piece)
 	return 0;
 }
 
-/* The daemon waits for a lock a few times, then goes on without. */
-static bool
-arena_insist(struct sweep *sweep)
-{
-	for (int round = 0; round < 8; round++) {
-		if (shm_arena_trylock(sweep->arena, sweep->self))
-			return true;
-		shm_arena_wait(sweep->arena, sweep->self);
-	}
-	return false;
-}
-
 /* The arena stays locked: the remote list takes the pieces, whose first page
  * must be there for the link.  What can't even have that waits for the next
  * daemon. */
@@ -355,7 +343,7 @@ pieces_punch(struct sweep *sweep)
 			(void)shm_uncommit(seg, piece->first, piece->len);
 		sweep->bytes += shm_load(&seg->super->punched) - before;
 	}
-	if (!arena_insist(sweep)) {
+	if (!shm_arena_insist(sweep->self, sweep->arena)) {
 		pieces_push(sweep);
 		return;
 	}
@@ -363,9 +351,7 @@ pieces_punch(struct sweep *sweep)
 		if (sweep->piece[i].regions == 0)
 			error = piece_put_locked(sweep, &sweep->piece[i]);
 	shm_bump(&sweep->arena->counters.punched, sweep->bytes);
-	if (error)
-		shm_arena_quarantine(sweep->arena);
-	shm_arena_unlock(sweep->arena);
+	shm_arena_release(sweep->arena, error);
 }
 
 /* One batch; false if there was nothing to do or the arena is locked. */
@@ -382,9 +368,7 @@ arena_sweep(struct sweep *sweep)
 	error = shm_remote_drain_locked(sweep->self, arena);
 	if (error == 0)
 		error = arena_sweep_locked(sweep);
-	if (error)
-		shm_arena_quarantine(arena);
-	shm_arena_unlock(arena);
+	shm_arena_release(arena, error);
 	if (error == 0 && sweep->n)
 		pieces_punch(sweep);
 	return error == 0 && sweep->n == BATCH;

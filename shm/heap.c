@@ -4,10 +4,9 @@
 #include "shm/heap.h"
 
 #include "shm/commit.h"
-#include "shm/head.h"
 
 #define ROUNDS    64  /* before an allocation gives up on locks */
-#define INSIST    4   /* waits for one certain lock */
+#define TRIES     4   /* of arenas, for an aligned chunk */
 #define PATIENCE  8   /* rounds before arena.max is exceeded */
 #define HEAD_ROOM 48u /* bytes that a free chunk's head and links take */
 
@@ -111,28 +110,6 @@ arena_lock(struct shm_self *self)
 	return NULL;
 }
 
-/* Lock just ARENA; gives up after a while. */
-static bool
-arena_insist(struct shm_self *self, struct shm_arena *arena)
-{
-	for (int round = 0; round < INSIST; round++) {
-		if (shm_load(&arena->state) != SHM_ARENA_ACTIVE)
-			return false;
-		if (shm_arena_trylock(arena, self))
-			return true;
-		shm_arena_wait(arena, self);
-	}
-	return false;
-}
-
-static void
-arena_release(struct shm_arena *arena, int error)
-{
-	if (error == SHM_ECORRUPT)
-		shm_arena_quarantine(arena);
-	shm_arena_unlock(arena);
-}
-
 /* ---- Chunks -------------------------------------------------------------- */
 
 /* Commit WANT bytes from OFF, or if that is too much now, NEED. */
@@ -158,13 +135,13 @@ holes_fill(struct shm_self *self, struct shm_arena *arena, uint64_t c,
 	need = need < all ? need : all;
 	want = want < all ? want : all;
 	error = commit_some(self, c, want, need);
-	if (!arena_insist(self, arena)) {
+	if (!shm_arena_insist(self, arena)) {
 		(void)shm_remote_push(self, arena, 1, &off);
 		return error ? error : SHM_ERETRY;
 	}
 	got = error ? shm_arena_put_locked(self, arena, c)
 		    : shm_arena_carve_locked(self, arena, c, size, n, ret);
-	arena_release(arena, got);
+	shm_arena_release(arena, got);
 	return error ? error : got;
 }
 
@@ -177,7 +154,7 @@ arena_serve(struct shm_self *self, struct shm_arena *arena, uint32_t size,
 	uint64_t holes;
 	int got = shm_arena_take_locked(self, arena, size, n, ret, &holes);
 
-	arena_release(arena, got);
+	shm_arena_release(arena, got);
 	if (got == 0 && holes)
 		got = holes_fill(self, arena, holes, size, n, ret);
 	return got;
@@ -225,7 +202,7 @@ others_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
 		got = shm_arena_take_locked(self, arena, size, n, ret, &holes);
 		if (got == 0 && holes)
 			got = shm_arena_put_locked(self, arena, holes);
-		arena_release(arena, got);
+		shm_arena_release(arena, got);
 		if (got > 0)
 			return (uint32_t)got;
 	}
@@ -282,7 +259,7 @@ aligned_cut(struct shm_self *self, uint64_t off, uint64_t at, uint32_t size)
 	struct shm_arena *arena = shm_arena_of(self->seg, off, &is_extent);
 	int error = 0;
 
-	if (!arena || !arena_insist(self, arena))
+	if (!arena || !shm_arena_insist(self, arena))
 		return false;
 	if (at != off) {
 		shm_chunk_split_locked(self, off - SHM_CHUNK_HEAD, c);
@@ -290,14 +267,14 @@ aligned_cut(struct shm_self *self, uint64_t off, uint64_t at, uint32_t size)
 	}
 	if (error == 0)
 		error = shm_arena_shrink_locked(self, arena, c, size);
-	arena_release(arena, error);
+	shm_arena_release(arena, error);
 	return true;
 }
 
 uint64_t
 shm_heap_take_aligned(struct shm_self *self, uint32_t size, uint32_t align)
 {
-	for (int round = 0; round < INSIST; round++) {
+	for (int round = 0; round < TRIES; round++) {
 		uint64_t off, at;
 
 		if (shm_heap_take(
@@ -379,7 +356,7 @@ shm_heap_take_extent(struct shm_self *self, uint64_t pages)
 			continue;
 		got = shm_extent_take_locked(
 		    self, &seg->arenas[index], (uint32_t)pages, &page);
-		arena_release(&seg->arenas[index], got);
+		shm_arena_release(&seg->arenas[index], got);
 		if (got != 1)
 			continue;
 		off = extent_fill(self, page);
@@ -393,205 +370,7 @@ shm_heap_take_extent(struct shm_self *self, uint64_t pages)
 	return off;
 }
 
-/* ---- Putting back -------------------------------------------------------- */
-
-/* Move the objects of ARENA to the end of OFF; how many. */
-static size_t
-group_partition(struct shm_seg *seg, size_t n, uint64_t off[],
-    const struct shm_arena *arena)
-{
-	size_t m = 0;
-
-	for (size_t i = n; i-- > 0;) {
-		uint64_t here = off[i];
-		bool is_extent;
-
-		if (shm_arena_of(seg, here, &is_extent) != arena)
-			continue;
-		m++;
-		off[i] = off[n - m];
-		off[n - m] = here;
-	}
-	return m;
-}
-
-static int
-one_put(struct shm_self *self, struct shm_arena *arena, uint64_t off)
-{
-	struct shm_seg *seg = self->seg;
-	_Atomic uint32_t *tag = shm_tag_at(seg, off);
-	bool is_extent;
-
-	if (!tag ||
-	    shm_load(tag) != (self->cached | shm_tag_check(seg->key, off))) {
-		shm_add(&self->client->misuses, 1);
-		return 0;
-	}
-	(void)shm_arena_of(seg, off, &is_extent);
-	return is_extent
-	    ? shm_extent_put_locked(self, arena, shm_page_of(seg, off))
-	    : shm_arena_put_locked(self, arena, off - SHM_CHUNK_HEAD);
-}
-
-void
-shm_heap_put(struct shm_self *self, size_t n, uint64_t off[])
-{
-	while (n > 0) {
-		bool is_extent;
-		struct shm_arena *arena =
-		    shm_arena_of(self->seg, off[n - 1], &is_extent);
-		size_t m;
-		int error = 0;
-
-		if (!arena) {
-			shm_add(&self->client->misuses, 1);
-			n--;
-			continue;
-		}
-		m = group_partition(self->seg, n, off, arena);
-		n -= m;
-		if (!shm_arena_trylock(arena, self)) {
-			size_t pushed =
-			    shm_remote_push(self, arena, m, off + n);
-
-			shm_add(&self->client->misuses, m - pushed);
-			continue;
-		}
-		for (size_t i = 0; i < m && error == 0; i++)
-			error = one_put(self, arena, off[n + i]);
-		if (error == 0)
-			error = shm_remote_drain_locked(self, arena);
-		arena_release(arena, error);
-	}
-}
-
-/* ---- Sizes --------------------------------------------------------------- */
-
-uint64_t
-shm_heap_size(struct shm_seg *seg, uint64_t off)
-{
-	bool is_extent;
-
-	if (!shm_tag_at(seg, off))
-		return 0;
-	(void)shm_arena_of(seg, off, &is_extent);
-	return is_extent
-	    ? (uint64_t)shm_pages(&seg->pages[shm_page_of(seg, off)]) * SHM_PAGE
-	    : shm_size(shm_chunk(seg, off - SHM_CHUNK_HEAD));
-}
-
-uint64_t
-shm_heap_usable(struct shm_seg *seg, uint64_t off)
-{
-	uint64_t size = shm_heap_size(seg, off);
-	bool is_extent;
-
-	if (size == 0)
-		return 0;
-	(void)shm_arena_of(seg, off, &is_extent);
-	return is_extent ? size : size - SHM_CHUNK_OVER;
-}
-
-/* Walk the heads of OFF's region, or run, up to it. */
-static bool
-head_find(struct shm_seg *seg, uint64_t off, bool is_extent)
-{
-	uint32_t first, n, region = shm_region_of(seg, off);
-	uint64_t at = shm_region_off(seg, region) + SHM_CHUNK_HEAD, end;
-	struct shm_head_copy head;
-	int error = 0;
-
-	end = at + SHM_CHUNK_MAX;
-	if (is_extent) {
-		if (!shm_region_run(seg, region, &first, &n))
-			return false;
-		at = shm_region_off(seg, first);
-		end = at + (uint64_t)n * SHM_REGION;
-	}
-	for (; error == 0 && at < off; at += head.len)
-		error = is_extent ? shm_extent_read(seg, shm_page_of(seg, at),
-					shm_page_of(seg, end - 1) + 1, &head)
-				  : shm_chunk_read(seg, at - SHM_CHUNK_HEAD,
-					end - SHM_CHUNK_HEAD, &head);
-	return error == 0 && at == off;
-}
-
-bool
-shm_heap_has_head(struct shm_self *self, uint64_t off)
-{
-	bool is_extent, is_there;
-	struct shm_arena *arena = shm_arena_of(self->seg, off, &is_extent);
-
-	if (!arena || (is_extent && off % SHM_PAGE))
-		return false;
-	if (!arena_insist(self, arena))
-		return true;
-	is_there = head_find(self->seg, off, is_extent);
-	shm_arena_unlock(arena);
-	return is_there;
-}
-
-static bool
-chunk_resize(
-    struct shm_self *self, struct shm_arena *arena, uint64_t off, uint64_t size)
-{
-	uint64_t c = off - SHM_CHUNK_HEAD;
-	uint32_t have = shm_size(shm_chunk(self->seg, c)), need;
-	int done;
-
-	if (size > SHM_CHUNK_MAX - SHM_CHUNK_OVER)
-		return false;
-	need = shm_chunk_size(size);
-	if (have >= need && have - need < SHM_CHUNK_MIN)
-		return true;
-	if (!shm_arena_trylock(arena, self))
-		return have >= need;
-	done = have >= need ? shm_arena_shrink_locked(self, arena, c, need)
-			    : shm_arena_grow_locked(self, arena, c, need);
-	arena_release(arena, done);
-	return have >= need || done == 1;
-}
-
-static bool
-extent_resize(
-    struct shm_self *self, struct shm_arena *arena, uint64_t off, uint64_t size)
-{
-	uint32_t page = shm_page_of(self->seg, off);
-	uint64_t have = shm_pages(&self->seg->pages[page]);
-	uint64_t need = size ? shm_pages_for(size) : 1;
-	int done;
-
-	if (have == need)
-		return true;
-	if (need > UINT32_MAX || !shm_arena_trylock(arena, self))
-		return have > need;
-	done = have > need
-	    ? shm_extent_shrink_locked(self, arena, page, (uint32_t)need)
-	    : shm_extent_grow_locked(self, arena, page, (uint32_t)need);
-	arena_release(arena, done);
-	if (have > need || done != 1)
-		return have > need;
-	if (shm_commit(self, off, need * SHM_PAGE) == 0)
-		return true;
-	if (arena_insist(self, arena)) {
-		done =
-		    shm_extent_shrink_locked(self, arena, page, (uint32_t)have);
-		arena_release(arena, done);
-	}
-	return false;
-}
-
-bool
-shm_heap_resize(struct shm_self *self, uint64_t off, uint64_t size)
-{
-	bool is_extent;
-	struct shm_arena *arena = shm_arena_of(self->seg, off, &is_extent);
-
-	if (!arena)
-		return false;
-	return is_extent ? extent_resize(self, arena, off, size)
-			 : chunk_resize(self, arena, off, size);
-}
+/* ---- Limits -------------------------------------------------------------- */
 
 uint64_t
 shm_heap_threshold(const struct shm_self *self)

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define INSIST 4 /* waits for one certain lock */
+
 #ifdef SHM_DEBUG
 /* The arena that this thread holds; the order of ranks allows one. */
 static _Thread_local const struct shm_arena *lock_held;
@@ -107,4 +109,31 @@ shm_arena_wait(struct shm_arena *arena, struct shm_self *self)
 	    SYS_futex, &arena->lock, FUTEX_WAIT, word, &timeout, NULL, 0);
 	if (shm_load(&arena->lock) == word && holder_is_dead(self->seg, word))
 		shm_add(&arena->slept_on_dead, 1);
+}
+
+bool
+shm_arena_insist(struct shm_self *self, struct shm_arena *arena)
+{
+	for (int round = 0; round < INSIST; round++) {
+		if (shm_load(&arena->state) != SHM_ARENA_ACTIVE)
+			return false;
+		if (shm_arena_trylock(arena, self))
+			return true;
+		shm_arena_wait(arena, self);
+	}
+	return false;
+}
+
+void
+shm_arena_quarantine(struct shm_arena *arena)
+{
+	shm_store(&arena->state, SHM_ARENA_SICK);
+}
+
+void
+shm_arena_release(struct shm_arena *arena, int error)
+{
+	if (error == SHM_ECORRUPT)
+		shm_arena_quarantine(arena);
+	shm_arena_unlock(arena);
 }

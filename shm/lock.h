@@ -39,6 +39,20 @@ void shm_arena_unlock(struct shm_arena *arena);
  */
 void shm_arena_wait(struct shm_arena *arena, struct shm_self *self);
 
+/*
+ * Lock just ARENA, waiting a few times; false if its holder stays away or it is
+ * SICK.  For what cannot be done in another arena and has a way out.
+ */
+bool shm_arena_insist(
+    struct shm_self *self, struct shm_arena *arena) SHM_MUSTCHECK;
+
+/* Mark ARENA as damaged: nobody allocates there any more. */
+void shm_arena_quarantine(struct shm_arena *arena);
+
+/* Unlock ARENA after work that ended with ERROR; SHM_ECORRUPT quarantines it.
+ */
+void shm_arena_release(struct shm_arena *arena, int error);
+
 /* The thread record in a lock word. */
 static inline uint32_t
 shm_lock_thread(uint32_t word)

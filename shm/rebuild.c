@@ -9,12 +9,6 @@
 #include "shm/commit.h"
 #include "shm/head.h"
 
-void
-shm_arena_quarantine(struct shm_arena *arena)
-{
-	shm_store(&arena->state, SHM_ARENA_SICK);
-}
-
 static void
 index_clear(struct shm_arena *arena)
 {
