@@ -236,10 +236,10 @@ stripe_bytes(struct cache *cache, uint64_t stripe, uint64_t *entries)
 
 /*
  * Move the stripe's hand to the next entry whose mark is clear, clearing marks
- * on the way, and evict that one; KEEP, the one just added, is passed over.
+ * on the way, and evict that one.
  */
 static void
-stripe_evict(struct cache *cache, uint64_t stripe, shmalloc_off keep)
+stripe_evict(struct cache *cache, uint64_t stripe)
 {
 	struct cache_table *table = cache->table;
 	shmalloc_slot *first = &table->slot[stripe * table->stripe_slots];
@@ -250,7 +250,7 @@ stripe_evict(struct cache *cache, uint64_t stripe, shmalloc_off keep)
 		shmalloc_slot *slot = &first[at & (table->stripe_slots - 1)];
 		shmalloc_off off = shmalloc_slot_load(slot);
 
-		if (off == 0 || off == keep)
+		if (off == 0)
 			continue;
 		if (atomic_exchange_explicit(
 			&entry_at(cache, off)->used, 0, RELAXED) != 0)
@@ -260,14 +260,15 @@ stripe_evict(struct cache *cache, uint64_t stripe, shmalloc_off keep)
 	}
 }
 
+/* Make room for LEN bytes, at most the stripe's share. */
 static void
-stripe_trim(struct cache *cache, uint64_t stripe, shmalloc_off keep)
+stripe_make_room(struct cache *cache, uint64_t stripe, uint64_t len)
 {
 	uint64_t entries = 0;
 
-	while (
-	    stripe_bytes(cache, stripe, &entries) > cache->table->stripe_limit)
-		stripe_evict(cache, stripe, keep);
+	while (stripe_bytes(cache, stripe, &entries) + len >
+	    cache->table->stripe_limit)
+		stripe_evict(cache, stripe);
 }
 
 /*
@@ -360,11 +361,10 @@ cache_store(struct cache *cache, shmalloc_off off)
 	int done = 0;
 
 	if (shmalloc_enter(cache->heap) == 0) {
+		stripe_make_room(cache, stripe, entry_len(entry));
 		do
 			done = entry_hang(cache, off);
 		while (done < 0);
-		if (done > 0)
-			stripe_trim(cache, stripe, off);
 		(void)shmalloc_exit(cache->heap);
 	}
 	if (done == 0)

@@ -18,11 +18,10 @@
  *
  * BOUND.  The bytes of all entries stay below the limit.  Nobody counts them: a
  * counter would go wrong for ever when its writer is killed between the publish
- * and the addition.  Each stripe has its share of the limit, and who adds an
- * entry adds up the stripe as it stands and evicts until it fits.  The sum may
- * pass the limit by the entries that are being added at that moment (one for
- * each process), and by one for each process that was killed just then, until
- * the next addition to that stripe.
+ * and the addition.  Each stripe has its share of the limit, and who wants to
+ * add an entry adds up the stripe as it stands and evicts until there is room.
+ * So a kill never leaves too much; only processes that add to one stripe at the
+ * same moment can pass its share, by what they add, until the next addition.
  *
  * EVICTION is CLOCK: a look-up marks its entry as used; the hand clears the
  * marks that it passes and takes the first entry without one.  The hand and the
@@ -129,8 +128,8 @@ shmalloc_off cache_prepare(struct cache *cache, struct cache_key key,
     uint32_t version, uint64_t value_len, unsigned char **ret_value);
 
 /*
- * Hang the prepared entry OFF into the table, in the place of an older one of
- * its key if there is one, and evict until the stripe is within its share.
+ * Evict until there is room for the prepared entry OFF, and hang it into the
+ * table, in the place of an older one of its key if there is one.
  * True: done, the table owns it.  False: the table has this version or a newer
  * one, or no reader's pin was to be had; OFF is freed.
  */

@@ -127,7 +127,8 @@ run_work(int n, char *arg[])
 	return status;
 }
 
-/* How many entries may be above the limit: see examples/cache.h, BOUND. */
+/* What all workers together may add at the same moment: see examples/cache.h,
+ * BOUND. */
 static uint64_t
 limit_slack(const struct records *records)
 {
