@@ -84,6 +84,15 @@ call_fail(
 	return error;
 }
 
+int
+call_done(struct call *call)
+{
+	call->reply->done = pool_alloc(call->pool, sizeof(Proto__Done));
+	proto__done__init(call->reply->done);
+	call->reply->body_case = PROTO__REPLY__BODY_DONE;
+	return 0;
+}
+
 bool
 call_try_again(unsigned *tries)
 {

@@ -32,6 +32,9 @@ struct call {
 int call_fail(struct call *call, int error, const char *subject,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* Answer that it is done; 0. */
+int call_done(struct call *call);
+
 /* Set an optional field of a message of protobuf-c. */
 #define CALL_PUT(message, field, number)                                       \
 	((message)->has_##field = 1, (message)->field = (number))
@@ -67,6 +70,8 @@ Proto__SegmentInfo *verb_segment_info(
     struct call *call, const struct segment *segment);
 Proto__ClientCounts *verb_client_counts(
     struct call *call, const struct segment *segment);
+Proto__Failures *verb_failures(
+    struct call *call, const uint64_t from[SHM_FAILURES]);
 void verb_arenas_put(
     struct call *call, const struct shm_stats *stats, Proto__Stats *to);
 void verb_bins_put(

@@ -45,19 +45,6 @@ counters_put(Proto__ClientInfo *to, const struct shm_client_stats *from)
 	CALL_PUT(to, misuses, from->misuses);
 }
 
-static void
-failures_put(struct call *call, Proto__ClientInfo *to, const uint64_t *failures)
-{
-	to->failures = pool_alloc(call->pool, sizeof *to->failures);
-	proto__failures__init(to->failures);
-	CALL_PUT(to->failures, full, failures[SHM_FAIL_FULL]);
-	CALL_PUT(to->failures, fragmented, failures[SHM_FAIL_FRAGMENTED]);
-	CALL_PUT(to->failures, quota, failures[SHM_FAIL_QUOTA]);
-	CALL_PUT(to->failures, too_large, failures[SHM_FAIL_TOO_LARGE]);
-	CALL_PUT(to->failures, reader, failures[SHM_FAIL_READER]);
-	CALL_PUT(to->failures, system, failures[SHM_FAIL_SYSTEM]);
-}
-
 static Proto__ClientInfo *
 client_put(
     struct call *call, const struct shm_client_stats *from, const char *state)
@@ -75,7 +62,7 @@ client_put(
 	CALL_PUT(to, read_only, (from->flags & SHM_CLIENT_READ_ONLY) != 0);
 	CALL_PUT(to, since, (double)from->since);
 	counters_put(to, from);
-	failures_put(call, to, from->failures);
+	to->failures = verb_failures(call, from->failures);
 	return to;
 }
 

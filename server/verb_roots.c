@@ -95,8 +95,5 @@ verb_root_remove(struct call *call)
 		    shown);
 	log_info("segment %s: root %s removed by %s", call->segment->name,
 	    shown, call->who);
-	call->reply->done = pool_alloc(call->pool, sizeof(Proto__Done));
-	proto__done__init(call->reply->done);
-	call->reply->body_case = PROTO__REPLY__BODY_DONE;
-	return 0;
+	return call_done(call);
 }

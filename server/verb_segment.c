@@ -40,15 +40,6 @@ verb_segment_list(struct call *call)
 	return 0;
 }
 
-static int
-done(struct call *call)
-{
-	call->reply->done = pool_alloc(call->pool, sizeof(Proto__Done));
-	proto__done__init(call->reply->done);
-	call->reply->body_case = PROTO__REPLY__BODY_DONE;
-	return 0;
-}
-
 /* ---- create -------------------------------------------------------------- */
 
 static int
@@ -121,7 +112,7 @@ verb_segment_create(struct call *call)
 	value_format("bytes", spec.size, size);
 	log_info("segment %s: made by %s, limit %s, mode %04o", segment->name,
 	    call->who, size, segment->mode);
-	return done(call);
+	return call_done(call);
 }
 
 /* ---- destroy ------------------------------------------------------------- */
@@ -145,5 +136,5 @@ verb_segment_destroy(struct call *call)
 	log_info("segment %s: destroyed by %s, with %" PRIu32 " client(s)",
 	    segment->name, call->who, segment->n_slots);
 	segment_destroy(call->server, segment);
-	return done(call);
+	return call_done(call);
 }

@@ -127,8 +127,8 @@ bytes_put(struct call *call, const struct shm_bytes *from)
 	return bytes;
 }
 
-static Proto__Failures *
-failures_put(struct call *call, const uint64_t from[SHM_FAILURES])
+Proto__Failures *
+verb_failures(struct call *call, const uint64_t from[SHM_FAILURES])
 {
 	Proto__Failures *failures = pool_alloc(call->pool, sizeof *failures);
 	proto__failures__init(failures);
@@ -250,7 +250,7 @@ verb_stats(struct call *call)
 	CALL_PUT(to, exact, stats.is_exact);
 	to->bytes = bytes_put(call, &stats.bytes);
 	to->peak = bytes_put(call, &call->segment->peak);
-	to->failures = failures_put(call, stats.failures);
+	to->failures = verb_failures(call, stats.failures);
 	to->clients = verb_client_counts(call, call->segment);
 	recoveries_put(call, &stats, to);
 	activity_put(call, &stats, to);
