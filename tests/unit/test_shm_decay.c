@@ -1,0 +1,114 @@
+/*
+ * Decay and trim: free pages go back, used ones stay.
+ */
+#include <criterion/criterion.h>
+
+#include "shm/commit.h"
+#include "shm/daemon.h"
+#include "tests/unit/fixture.h"
+
+static struct fixture fixture;
+static struct shm_seg *const seg = &fixture.seg;
+
+static void
+begin(void)
+{
+	fixture_begin(&fixture, FIXTURE_LIMIT, 4);
+}
+
+static void
+end(void)
+{
+	fixture_end(&fixture);
+}
+
+TestSuite(decay, .init = begin, .fini = end);
+
+/* A free chunk of SIZE bytes between two used ones. */
+static uint64_t
+hole_make(uint32_t size)
+{
+	uint64_t off;
+
+	(void)fixture_take(&fixture.self, 64);
+	off = fixture_take(&fixture.self, size);
+	(void)fixture_take(&fixture.self, 64);
+	shm_heap_put(&fixture.self, 1, &(uint64_t){ off });
+	return off;
+}
+
+Test(decay, trim_gives_back_the_whole_pages_inside_a_free_chunk)
+{
+	uint64_t off = hole_make(100000), bytes;
+
+	bytes = shm_committed_pages(seg, off, 100000);
+	cr_expect_gt(bytes, 20);
+	(void)shm_trim(seg, -1, false);
+	cr_expect_eq(shm_committed_pages(seg, off + 4096, 90000), 0);
+	cr_expect_eq(fixture_state(seg, off), SHM_FREE);
+	cr_expect_eq(fixture_take(&fixture.self, 100000), off);
+	cr_expect_eq(
+	    shm_committed_prefix(seg, off - SHM_CHUNK_HEAD, 100000), 100000);
+}
+
+Test(decay, a_dry_trim_says_what_a_trim_gives_back)
+{
+	uint64_t dry, before = shm_committed_total(seg);
+
+	(void)hole_make(100000);
+	before = shm_committed_total(seg);
+	dry = shm_trim(seg, -1, true);
+	cr_expect_eq(shm_committed_total(seg), before);
+	cr_expect_gt(dry, 0);
+	cr_expect_eq(shm_trim(seg, -1, false), dry);
+	cr_expect_eq((before - shm_committed_total(seg)) * SHM_PAGE, dry);
+	cr_expect_eq(shm_trim(seg, -1, true), 0);
+}
+
+Test(decay, an_empty_heap_goes_back_to_metadata_alone)
+{
+	uint64_t off[3], chunk;
+	struct shm_stats stats;
+
+	for (int i = 0; i < 3; i++)
+		off[i] = shm_heap_take_extent(
+		    &fixture.self, 400 * ((uint64_t)i + 1));
+	chunk = fixture_take(&fixture.self, 500000);
+	shm_heap_put(&fixture.self, 1, &chunk);
+	shm_heap_put(&fixture.self, 3, off);
+	(void)shm_trim(seg, -1, false);
+	cr_assert_eq(shm_stats_read(seg, true, &stats), 0);
+	cr_expect_eq(
+	    stats.bytes.unused, stats.bytes.size - stats.bytes.metadata);
+	cr_expect_eq(stats.bytes.committed, stats.bytes.metadata);
+	shm_stats_release(&stats);
+}
+
+Test(decay, a_tick_leaves_what_was_freed_just_now)
+{
+	uint64_t off = hole_make(100000), before;
+
+	before = shm_committed_pages(seg, off, 100000);
+	(void)shm_tick(seg, UINT64_MAX);
+	cr_expect_eq(shm_committed_pages(seg, off, 100000), before);
+}
+
+Test(decay, a_tick_gives_back_what_has_been_free_for_decay_ms)
+{
+	uint64_t off = hole_make(100000);
+	_Atomic uint32_t *stamp =
+	    &shm_chunk(seg, off - SHM_CHUNK_HEAD)->stamp_ms;
+
+	(void)shm_tick(seg, UINT64_MAX);
+	shm_store(stamp, shm_load(&seg->super->clock_ms) - 10001);
+	cr_expect_gt(shm_tick(seg, UINT64_MAX), 0);
+	cr_expect_eq(shm_committed_pages(seg, off + 4096, 90000), 0);
+}
+
+Test(decay, a_locked_arena_is_left_alone)
+{
+	(void)hole_make(100000);
+	fixture_lock(&fixture);
+	cr_expect_eq(shm_trim(seg, -1, false), 0);
+	fixture_unlock(&fixture);
+}

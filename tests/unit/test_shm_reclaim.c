@@ -1,0 +1,210 @@
+/*
+ * Reclaim: what the dead held goes back as its state says, locks they held are
+ * repaired, and their slots are free again.
+ */
+#include <criterion/criterion.h>
+
+#include "shm/commit.h"
+#include "shm/daemon.h"
+#include "shm/epoch.h"
+#include "tests/unit/fixture.h"
+
+static struct fixture fixture;
+static struct shm_seg *const seg = &fixture.seg;
+static struct shm_reclaimed sum;
+
+static void
+begin(void)
+{
+	fixture_begin(&fixture, FIXTURE_LIMIT, 4);
+	sum = (struct shm_reclaimed){ 0 };
+}
+
+static void
+end(void)
+{
+	fixture_end(&fixture);
+}
+
+TestSuite(reclaim, .init = begin, .fini = end);
+
+/* The other client dies; the last step's result. */
+static int
+reclaim(void)
+{
+	int result = 0;
+
+	shm_client_death(seg, fixture.other.slot);
+	for (int i = 0; i < 100 && result == 0; i++)
+		result = shm_reclaim_step(seg, fixture.other.slot, 100, &sum);
+	return result;
+}
+
+static uint64_t
+take(enum shm_state state)
+{
+	uint64_t off = fixture_take(&fixture.other, 64);
+
+	fixture_tag(seg, off, &fixture.other, state);
+	return off;
+}
+
+Test(reclaim, frees_what_the_dead_had_to_itself)
+{
+	uint64_t owned = take(SHM_OWNED), cached = take(SHM_CACHED);
+	uint64_t mine = fixture_take(&fixture.self, 64);
+
+	cr_assert_eq(reclaim(), 1);
+	cr_expect_eq(fixture_state(seg, owned), SHM_FREE);
+	cr_expect_eq(fixture_state(seg, cached), SHM_FREE);
+	cr_expect_eq(fixture_state(seg, mine), SHM_CACHED);
+	cr_expect_eq(sum.chunks, 2);
+	cr_expect_eq(sum.bytes, 128);
+	cr_expect_eq(
+	    shm_load(&seg->clients[fixture.other.slot].state), SHM_CLIENT_FREE);
+}
+
+Test(reclaim, leaves_what_was_published)
+{
+	uint64_t off = fixture_take(&fixture.other, 64);
+
+	fixture_tag(seg, off, NULL, SHM_SHARED);
+	cr_assert_eq(reclaim(), 1);
+	cr_expect_eq(fixture_state(seg, off), SHM_SHARED);
+	cr_expect_eq(sum.chunks, 0);
+}
+
+Test(reclaim, waits_with_what_readers_may_see_until_they_have_left)
+{
+	struct shm_pin *pin = &seg->pins->pin[fixture.self.thread];
+	uint64_t unlinked = take(SHM_UNLINKED), retired = take(SHM_RETIRED);
+	uint64_t owned = take(SHM_OWNED);
+
+	shm_epoch_enter(seg, pin);
+	cr_assert_eq(reclaim(), SHM_ERETRY);
+	cr_expect_eq(fixture_state(seg, owned), SHM_FREE);
+	cr_expect_eq(fixture_state(seg, unlinked), SHM_UNLINKED);
+	cr_expect_eq(fixture_state(seg, retired), SHM_RETIRED);
+	shm_epoch_exit(pin);
+	cr_assert_eq(reclaim(), 1);
+	cr_expect_eq(fixture_state(seg, unlinked), SHM_FREE);
+	cr_expect_eq(fixture_state(seg, retired), SHM_FREE);
+}
+
+Test(reclaim, does_not_wait_for_readers_that_entered_after_it_began)
+{
+	struct shm_pin *before = &seg->pins->pin[fixture.self.thread];
+	struct shm_pin *after = &seg->pins->pin[SHM_DAEMON_THREAD];
+	uint64_t retired = take(SHM_RETIRED);
+
+	shm_epoch_enter(seg, before);
+	cr_assert_eq(reclaim(), SHM_ERETRY);
+	shm_epoch_enter(seg, after);
+	shm_epoch_exit(before);
+	cr_assert_eq(reclaim(), 1);
+	cr_expect_eq(fixture_state(seg, retired), SHM_FREE);
+	shm_epoch_exit(after);
+}
+
+Test(reclaim, frees_extents_and_their_runs_stay_whole)
+{
+	uint64_t a = shm_heap_take_extent(&fixture.other, 700);
+	uint64_t b = shm_heap_take_extent(&fixture.self, 40);
+
+	cr_assert(a && b);
+	cr_assert_eq(reclaim(), 1);
+	cr_expect_eq(fixture_state(seg, a), SHM_FREE);
+	cr_expect_eq(fixture_state(seg, b), SHM_CACHED);
+	cr_expect_eq(sum.bytes, 700 * SHM_PAGE);
+}
+
+Test(reclaim, returns_regions_on_their_way_in)
+{
+	uint64_t before = shm_committed_total(seg);
+	uint32_t region;
+
+	cr_assert_eq(shm_region_claim(&fixture.other, 2, false, &region), 0);
+	cr_assert_eq(
+	    shm_commit(&fixture.other, shm_region_off(seg, region), SHM_PAGE),
+	    0);
+	cr_assert_eq(reclaim(), 1);
+	cr_expect_eq(shm_region_get(seg, region), 0);
+	cr_expect_eq(shm_region_get(seg, region + 1), 0);
+	cr_expect_leq(shm_committed_total(seg), before + 2);
+}
+
+/* Killed before the front was written: no run covers what is MORE. */
+Test(reclaim, returns_a_run_without_its_front)
+{
+	uint32_t region;
+
+	cr_assert_eq(shm_region_claim(&fixture.other, 3, true, &region), 0);
+	for (uint32_t i = 1; i < 3; i++)
+		shm_put(&seg->regions[region + i],
+		    shm_region_entry(SHM_REGION_MORE, 0, fixture.other.slot,
+			fixture.other.generation));
+	cr_assert_eq(reclaim(), 1);
+	for (uint32_t i = 0; i < 3; i++)
+		cr_expect_eq(shm_region_get(seg, region + i), 0);
+}
+
+Test(reclaim, repairs_the_arena_whose_lock_the_dead_held)
+{
+	uint64_t off = take(SHM_OWNED), got;
+	uint64_t c = off - SHM_CHUNK_HEAD;
+
+	/* As a kill in the middle of a put leaves it. */
+	cr_assert(shm_arena_trylock(fixture.arena, &fixture.other));
+	fixture_tag(seg, off, NULL, SHM_FREE);
+	cr_expect_eq(shm_repair_dead_locks(seg), 0);
+	cr_assert_eq(reclaim(), 1);
+	cr_expect_eq(shm_load(&fixture.arena->lock), 0);
+	cr_expect_eq(shm_load(&fixture.arena->owner_deaths), 1);
+	cr_expect_eq(shm_load(&seg->super->recovered_locks), 1);
+	cr_expect_eq(shm_load(&fixture.arena->top), c);
+	got = fixture_take(&fixture.self, 64);
+	cr_expect_eq(got, off);
+}
+
+Test(reclaim, goes_on_where_a_killed_reclaim_stopped)
+{
+	uint64_t before;
+
+	for (int i = 0; i < 1000; i++)
+		(void)take(SHM_OWNED);
+	(void)fixture_take(&fixture.other, SHM_CHUNK_MAX);
+	shm_client_death(seg, fixture.other.slot);
+	cr_expect_eq(shm_reclaim_step(seg, fixture.other.slot, 1, &sum), 0);
+	cr_expect_lt(sum.chunks, 1001);
+	cr_expect_eq(
+	    shm_load(&seg->clients[fixture.other.slot].state), SHM_CLIENT_DEAD);
+	before = sum.chunks;
+	/* The next daemon. */
+	sum = (struct shm_reclaimed){ 0 };
+	cr_assert_eq(shm_daemon_start(seg), 0);
+	cr_expect_eq(reclaim(), 1);
+	cr_expect_eq(before + sum.chunks, 1001);
+}
+
+Test(reclaim, of_a_dead_daemons_pieces_begins_with_the_next)
+{
+	uint64_t off = fixture_take(&fixture.daemon, 64);
+
+	cr_assert_eq(shm_daemon_start(seg), 0);
+	cr_expect_eq(fixture_state(seg, off), SHM_FREE);
+	cr_expect_not(seg->has_leftovers);
+}
+
+Test(reclaim, counters_of_the_dead_are_kept)
+{
+	struct shm_stats stats;
+
+	shm_store(&fixture.other.client->allocs, 5);
+	shm_store(&fixture.other.client->class_allocs[7], 3);
+	cr_assert_eq(reclaim(), 1);
+	cr_assert_eq(shm_stats_read(seg, false, &stats), 0);
+	cr_expect_eq(stats.allocs, 5);
+	cr_expect_eq(stats.bins[7].allocs, 3);
+	cr_expect_eq(stats.recovered_clients, 1);
+	shm_stats_release(&stats);
+}
