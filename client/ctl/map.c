@@ -95,7 +95,7 @@ arena_print(const struct style *style, const struct shmalloc_record *arena,
 		printf("%s", n != 0 && cells[0] == '%' ? "tables" : "no arena");
 	printf("  %s\n", look_bytes_of(style->look, size, arena, "size_bytes"));
 	for (size_t i = 0; i < n; i += width) {
-		printf("%*s  ", MARGIN - 2,
+		printf("%*s  ", style->look->is_human ? MARGIN - 2 : 13,
 		    position_text(style->look, at, i * cell_bytes));
 		for (size_t j = i; j < n && j < i + width; j++)
 			cell_print(style, cells[j]);
