@@ -525,7 +525,7 @@ ask_as() {
 		print("ready", flush=True)
 		sys.stdin.read()
 	EOF
-	coproc TWO { exec python3 "$BATS_TEST_TMPDIR/two.py" 3>&-; }
+	coproc TWO { exec /usr/bin/python3 "$BATS_TEST_TMPDIR/two.py" 3>&-; }
 	clients+=("$TWO_PID")
 	read -r -t 30 said <&"${TWO[0]}"
 	[ "$(shmallocctl --json clients "$TWO_PID" | jq length)" = 2 ]

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Speak to a daemon's sockets byte by byte, well or badly.
 
     wire.py attach DIR [NAME=VALUE...]   attach, say what came, obey stdin
@@ -19,7 +19,6 @@ attach takes segment=, read_only=1, protocol=, layout=, label=, id=, and pidfd=
     misuse   report a double free     bad      send the attach request again
 """
 import array
-import ctypes
 import mmap
 import os
 import signal
@@ -90,6 +89,8 @@ def become(directory):
         os.setresgid(gid, gid, gid)
         uid = int(os.environ["WIRE_UID"])
         os.setresuid(uid, uid, uid)
+        import ctypes  # takes long, and most runs do without
+
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
