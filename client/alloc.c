@@ -114,6 +114,9 @@ free_foreign(
 		cache_misuse(cache, off, shm_state_is_thread(state) ? 4 : 2);
 		return;
 	}
+	/* Without room on the list it stays UNLINKED until we have ended. */
+	if (state == SHM_UNLINKED && cache_retire_room(cache) != 0)
+		return;
 	shm_self_visit(self, shm_region_of(seg, off));
 	if (!shm_cas(place, &tag, to | shm_tag_check(cache->key, off))) {
 		cache_misuse(cache, off, 2);
@@ -123,11 +126,10 @@ free_foreign(
 		cache_count_held(cache, owner, size, -1);
 	if (state == SHM_SHARED || owner != self->slot)
 		cache_count_held(cache, self->slot, size, 1);
-	if (state != SHM_UNLINKED)
+	if (state == SHM_UNLINKED)
+		cache_retire(cache, off);
+	else
 		cache_put(cache, off);
-	else if (cache_retire(cache, off) != 0)
-		/* It stays RETIRED, and goes back when we have ended. */
-		cache_count_held(cache, self->slot, size, -1);
 }
 
 /* With check.level 2: does a head really begin there? */

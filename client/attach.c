@@ -351,6 +351,7 @@ shmalloc_detach(struct shmalloc *heap)
 		slot_return(heap);
 	(void)close(heap->socket);
 	shm_seg_unmap(&heap->seg);
+	free(heap->guard->orphans);
 	(void)munmap(heap->guard, SHM_PAGE);
 	free(heap);
 }

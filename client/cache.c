@@ -27,6 +27,8 @@ static pthread_key_t end_key;
 static pthread_once_t end_once = PTHREAD_ONCE_INIT;
 static int end_error;
 
+static void call_settle(struct cache *cache);
+
 /* ---- Ending -------------------------------------------------------------- */
 
 /* Take CACHE off its heap's list. */
@@ -50,15 +52,15 @@ cache_end(struct cache *cache)
 {
 	struct shmalloc *heap = cache->heap;
 
+	if (cache->busy)
+		call_settle(cache);
 	cache->busy = (uintptr_t)__builtin_frame_address(0);
 	if (!heap->seg.is_read_only) {
 		cache_reap(cache);
 		cache_flush_all(cache);
 		cache_count_all(cache);
 	}
-	/* What still waits for readers stays tagged RETIRED: it goes back when
-	 * this process has detached or ended. */
-	free(cache->retired);
+	cache_bequeath(cache);
 	shm_thread_release(&heap->seg, cache->self.thread);
 	heap_forget(cache);
 	cache->heap = NULL;
@@ -235,8 +237,9 @@ call_settle(struct cache *cache)
 	struct shm_seg *seg = self->seg;
 	uint32_t n = shm_get(&seg->super->n_arenas);
 
+	cache->depth = cache->depth_before;
 	if (seg->is_read_only)
-		return;
+		goto out;
 	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
 		struct shm_arena *arena = &seg->arenas[i];
 
@@ -249,7 +252,8 @@ call_settle(struct cache *cache)
 		shm_arena_unlock(arena);
 	}
 	shm_publish_settle(seg, self->thread);
-	cache->depth = cache->depth_before;
+out:
+	/* Not before the publish is settled. */
 	if (cache->depth == 0)
 		shm_epoch_exit(cache->pin);
 }

@@ -126,8 +126,14 @@ void cache_count_held(
 /* Free what waits for readers and may go now. */
 void cache_reap(struct cache *cache);
 
+/* Leave what waits for readers to the other threads of this attachment. */
+void cache_bequeath(struct cache *cache);
+
+/* Make room for one more of cache_retire().  0 or SHMALLOC_ENOMEM. */
+int cache_retire_room(struct cache *cache);
+
 /* Put OFF, tagged RETIRED for us, with those that wait for readers. */
-int cache_retire(struct cache *cache, uint64_t off);
+void cache_retire(struct cache *cache, uint64_t off);
 
 /* Set errno and this thread's failure record for REASON. */
 void cache_fail(struct cache *cache, enum shm_failure reason, uint64_t asked);

@@ -51,3 +51,20 @@ heap_errno(int error)
 		return ENOMEM;
 	}
 }
+
+int
+cache_error(void)
+{
+	switch (errno) {
+	case EDEADLK:
+		return SHMALLOC_EDEADLK;
+	case ENOTCONN:
+		return SHMALLOC_EUNREACHABLE;
+	case EAGAIN:
+		return SHMALLOC_EBUSY;
+	case EINVAL:
+		return SHMALLOC_EINVAL;
+	default:
+		return SHMALLOC_ENOMEM;
+	}
+}

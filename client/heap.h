@@ -12,6 +12,7 @@
 #include "shm/seg.h"
 
 struct cache;
+struct cache_retired;
 
 /*
  * What a fork must not copy, in a page that is wiped in the child: all zeros is
@@ -21,6 +22,10 @@ struct heap_guard {
 	pthread_mutex_t lock;
 	_Atomic bool is_attached; /* set under lock */
 	struct cache *caches;     /* Guarded by lock: of all threads */
+	/* What ended threads left waiting for readers; malloc'd.  Guarded by
+	 * lock; the number is read without it. */
+	struct cache_retired *orphans;
+	_Atomic size_t n_orphans;
 };
 
 struct shmalloc {
@@ -45,6 +50,9 @@ void heap_report_misuse(
 
 /* errno for a negative SHMALLOC_E*. */
 int heap_errno(int error);
+
+/* The negative SHMALLOC_E* for the errno of a cache that could not be had. */
+int cache_error(void);
 
 /* Start a private daemon with its sockets in DIR.  0 or a negative
  * SHMALLOC_E*. */

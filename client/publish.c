@@ -14,20 +14,8 @@ call_begin(struct shmalloc *heap, struct cache **ret_cache)
 {
 	struct cache *cache = cache_enter(heap);
 
-	if (!cache) {
-		switch (errno) {
-		case EDEADLK:
-			return SHMALLOC_EDEADLK;
-		case ENOTCONN:
-			return SHMALLOC_EUNREACHABLE;
-		case EAGAIN:
-			return SHMALLOC_EBUSY;
-		case EINVAL:
-			return SHMALLOC_EINVAL;
-		default:
-			return SHMALLOC_ENOMEM;
-		}
-	}
+	if (!cache)
+		return cache_error();
 	*ret_cache = cache;
 	if (!heap->seg.is_read_only)
 		return 0;
@@ -54,7 +42,7 @@ shmalloc_publish(struct shmalloc *heap, shmalloc_slot *slot,
     shmalloc_off expected, shmalloc_off desired)
 {
 	shmalloc_off at = shmalloc_offset(heap, slot);
-	struct cache *cache;
+	struct cache *cache = NULL;
 	uint64_t old, new;
 	int error;
 
@@ -84,7 +72,7 @@ static int
 owner_change(struct shmalloc *heap, shmalloc_off off,
     int (*change)(struct shm_self *self, uint64_t off), int64_t held)
 {
-	struct cache *cache;
+	struct cache *cache = NULL;
 	uint64_t size;
 	int error = call_begin(heap, &cache);
 
@@ -113,7 +101,7 @@ shmalloc_adopt(struct shmalloc *heap, shmalloc_off off)
 int
 shmalloc_retire(struct shmalloc *heap, shmalloc_off off)
 {
-	struct cache *cache;
+	struct cache *cache = NULL;
 	struct shm_self *self;
 	_Atomic uint32_t *place;
 	uint32_t tag, unlinked, retired;
@@ -131,43 +119,68 @@ shmalloc_retire(struct shmalloc *heap, shmalloc_off off)
 	else if ((tag & ~UINT32_C(255)) != unlinked &&
 	    (tag & ~UINT32_C(255)) != cache->owned)
 		error = SHMALLOC_ENOTOWNER;
+	else if (cache_retire_room(cache) != 0)
+		error = SHMALLOC_ENOMEM;
 	else if (!shm_cas(place, &tag, retired | (tag & 255)))
 		error = SHMALLOC_ENOTOWNER;
 	else
-		error = cache_retire(cache, off);
+		cache_retire(cache, off);
 	cache_leave(cache);
 	return error;
 }
 
 /* ---- Reading ------------------------------------------------------------- */
 
-int
-shmalloc_enter(struct shmalloc *heap)
+/* This thread's cache, for enter and exit; what a jump left is settled.  NULL
+ * and errno. */
+static struct cache *
+reader_find(struct shmalloc *heap)
 {
 	struct cache *cache = cache_current;
 
-	if (SHM_UNLIKELY(cache->heap != heap))
-		cache = cache_find(heap);
+	if (SHM_LIKELY(cache->heap == heap && !cache->busy))
+		return cache;
+	cache = cache_enter(heap);
+	if (cache)
+		cache_leave(cache);
+	return cache;
+}
+
+/*
+ * `depth_before` is what `depth` goes back to if a jump leaves the call: it
+ * says "inside" only after the pin is set, and "outside" before it is cleared.
+ */
+int
+shmalloc_enter(struct shmalloc *heap)
+{
+	struct cache *cache = reader_find(heap);
+
 	if (SHM_UNLIKELY(!cache))
-		return errno == EAGAIN ? SHMALLOC_EBUSY : SHMALLOC_EUNREACHABLE;
-	if (SHM_UNLIKELY(cache->busy))
-		return SHMALLOC_EDEADLK;
+		return cache_error();
+	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	atomic_signal_fence(memory_order_seq_cst);
 	pin_set(cache);
+	cache->depth_before = cache->depth;
+	atomic_signal_fence(memory_order_seq_cst);
+	cache->busy = 0;
 	return 0;
 }
 
 int
 shmalloc_exit(struct shmalloc *heap)
 {
-	struct cache *cache = cache_current;
+	struct cache *cache = reader_find(heap);
 
-	if (SHM_UNLIKELY(cache->heap != heap))
-		cache = cache_find(heap);
-	if (SHM_UNLIKELY(!cache || cache->depth == 0))
+	if (SHM_UNLIKELY(!cache))
+		return cache_error();
+	if (SHM_UNLIKELY(cache->depth == 0))
 		return SHMALLOC_EINVAL;
-	if (SHM_UNLIKELY(cache->busy))
-		return SHMALLOC_EDEADLK;
+	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	cache->depth_before = cache->depth - 1;
+	atomic_signal_fence(memory_order_seq_cst);
 	pin_clear(cache);
+	atomic_signal_fence(memory_order_seq_cst);
+	cache->busy = 0;
 	return 0;
 }
 

@@ -295,7 +295,7 @@ alloc_begin(struct cache *cache, size_t size)
 	uint64_t most = (uint64_t)cache->self.seg->n_regions * SHM_REGION;
 
 	cache_refresh(cache);
-	if (cache->n_retired)
+	if (cache->n_retired || shm_load(&cache->heap->guard->n_orphans))
 		cache_reap(cache);
 	if (size > most)
 		return cache_fail(cache, SHM_FAIL_TOO_LARGE, size), false;

@@ -57,12 +57,54 @@ retired_free(struct cache *cache, const struct cache_retired *retired)
 	shm_heap_put(self, 1, &off);
 }
 
+/* Take over what ended threads left: with a new stamp, so it waits longer. */
+static void
+orphans_adopt(struct cache *cache)
+{
+	struct heap_guard *guard = cache->heap->guard;
+
+	(void)pthread_mutex_lock(&guard->lock);
+	while (guard->n_orphans && cache_retire_room(cache) == 0) {
+		cache->retired[cache->n_retired] =
+		    guard->orphans[--guard->n_orphans];
+		cache->retired[cache->n_retired++].stamp = 0;
+	}
+	(void)pthread_mutex_unlock(&guard->lock);
+}
+
+void
+cache_bequeath(struct cache *cache)
+{
+	struct heap_guard *guard = cache->heap->guard;
+	struct cache_retired *list;
+	size_t n;
+
+	(void)pthread_mutex_lock(&guard->lock);
+	n = guard->n_orphans + cache->n_retired;
+	list = cache->n_retired ? realloc(guard->orphans, n * sizeof(*list))
+				: NULL;
+	/* Without memory they stay RETIRED until this process has detached or
+	 * ended. */
+	if (list) {
+		memcpy(list + guard->n_orphans, cache->retired,
+		    cache->n_retired * sizeof(*list));
+		guard->orphans = list;
+		guard->n_orphans = n;
+	}
+	(void)pthread_mutex_unlock(&guard->lock);
+	free(cache->retired);
+	cache->retired = NULL;
+	cache->n_retired = cache->n_stamped = cache->room_retired = 0;
+}
+
 void
 cache_reap(struct cache *cache)
 {
 	uint64_t oldest;
 	size_t n = 0;
 
+	if (SHM_UNLIKELY(shm_load(&cache->heap->guard->n_orphans)))
+		orphans_adopt(cache);
 	retired_stamp(cache);
 	oldest = shm_epoch_oldest(cache->self.seg);
 	/* Stamps rise along the list. */
@@ -78,28 +120,32 @@ cache_reap(struct cache *cache)
 }
 
 int
+cache_retire_room(struct cache *cache)
+{
+	size_t room = cache->room_retired ? cache->room_retired * 2 : BATCH;
+	void *list;
+
+	if (cache->n_retired < cache->room_retired)
+		return 0;
+	list = realloc(cache->retired, room * sizeof(*cache->retired));
+	if (!list)
+		return SHMALLOC_ENOMEM;
+	cache->retired = list;
+	cache->room_retired = room;
+	return 0;
+}
+
+void
 cache_retire(struct cache *cache, uint64_t off)
 {
 	uint64_t size = shm_heap_size(cache->self.seg, off);
 
-	if (cache->n_retired == cache->room_retired) {
-		size_t room =
-		    cache->room_retired ? cache->room_retired * 2 : BATCH;
-		void *list =
-		    realloc(cache->retired, room * sizeof(*cache->retired));
-
-		if (!list)
-			return SHMALLOC_ENOMEM;
-		cache->retired = list;
-		cache->room_retired = room;
-	}
 	cache->retired[cache->n_retired++] =
 	    (struct cache_retired){ off, 0, size };
 	pending_add(cache, size, 1);
 	cache_count_held(cache, cache->self.slot, size, -1);
 	if (cache->n_retired % BATCH == 0)
 		cache_reap(cache);
-	return 0;
 }
 
 /* ---- Limits -------------------------------------------------------------- */

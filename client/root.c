@@ -174,7 +174,7 @@ shmalloc_root(struct shmalloc *heap, const char *name, shmalloc_slot **ret_slot)
 	if (!root) {
 		cache = cache_enter(heap);
 		if (!cache)
-			return SHMALLOC_EDEADLK;
+			return cache_error();
 		error = root_make(cache, name, &root);
 		cache_leave(cache);
 	}

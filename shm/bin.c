@@ -78,9 +78,13 @@ top_choose(struct shm_self *self, struct shm_arena *arena, uint64_t c)
 		shm_store(&arena->top_bytes, shm_size(loser));
 		c = old;
 	}
-	if (c == 0)
+	if (c == 0 || !shm_chunk_is_sane(seg, c))
 		return 0;
 	loser = shm_chunk(seg, c);
+	/* A word that somebody scribbled over indexes no bin. */
+	if (shm_size(loser) < SHM_CHUNK_MIN ||
+	    shm_size(loser) > shm_region_end(seg, c) - c)
+		return 0;
 	shm_store(&loser->head.size,
 	    shm_load(&loser->head.size) & ~(uint32_t)SHM_TOP);
 	return c;

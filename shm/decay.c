@@ -7,12 +7,14 @@
  * are punched without a lock, and it is put back, marked as having holes.  A
  * region or run that is all free goes back as a whole.
  *
- * Only the daemon punches.  So committing ahead needs no ownership: the pages
- * behind a top can be committed by anybody at any time.
+ * The daemon does so by its timer; a client only at the limit, before it would
+ * fail.  Committing ahead is done by an owner too: of the top's tail, cut off
+ * where its pages end, while its front stays in use.
  */
 #include "shm/arena.h"
 #include "shm/commit.h"
 #include "shm/daemon.h"
+#include "shm/heap.h"
 
 #define BATCH    32   /* pieces taken out under one lock */
 #define MAX_LOOK 8192 /* free pieces looked at under one lock */
@@ -199,14 +201,15 @@ extent_consider(struct sweep *sweep, uint32_t page)
 	struct shm_page *entry = &seg->pages[page];
 	uint64_t off = shm_page_off(seg, page);
 	uint64_t len = (uint64_t)shm_pages(entry) * SHM_PAGE;
-	uint64_t dirty = shm_committed_pages(seg, off, len);
 	uint32_t first, n;
 	struct piece *piece;
+	uint64_t dirty;
 	bool is_all;
 
 	if (!shm_region_run(seg, page / SHM_REGION_PAGES, &first, &n) ||
-	    page + shm_pages(entry) > (first + n) * SHM_REGION_PAGES)
+	    shm_pages(entry) > (first + n) * SHM_REGION_PAGES - page)
 		return SHM_ECORRUPT;
+	dirty = shm_committed_pages(seg, off, len);
 	is_all = shm_pages(entry) == n * SHM_REGION_PAGES;
 	if (sweep->is_dry || (dirty == 0 && !is_all)) {
 		sweep->bytes += sweep->is_dry ? dirty * SHM_PAGE : 0;
@@ -256,15 +259,16 @@ extents_sweep(struct sweep *sweep, uint32_t bin)
 static int
 arena_sweep_locked(struct sweep *sweep)
 {
-	uint32_t bin = shm_bin(SHM_PAGE);
+	uint32_t bin;
 	int error = 0;
 
-	for (; error == 0 && bin < SHM_BINS; bin++)
-		if (shm_load(&sweep->arena->bin[bin]))
-			error = bin_sweep(sweep, bin);
-	for (bin = 1; error == 0 && bin < SHM_EXTENT_BINS; bin++)
+	/* The largest first: a look is worth most there. */
+	for (bin = SHM_EXTENT_BINS; error == 0 && bin-- > 1;)
 		if (shm_load(&sweep->arena->extent_bin[bin]))
 			error = extents_sweep(sweep, bin);
+	for (bin = SHM_BINS; error == 0 && bin-- > shm_bin(SHM_PAGE);)
+		if (shm_load(&sweep->arena->bin[bin]))
+			error = bin_sweep(sweep, bin);
 	return error ? error : top_sweep(sweep);
 }
 
@@ -374,28 +378,78 @@ arena_sweep(struct sweep *sweep)
 	return error == 0 && sweep->n == BATCH;
 }
 
+/*
+ * Cut the tail off ARENA's top where its pages end, tagged as ours; what is
+ * left of the top goes into a bin.  0: there is nothing to commit ahead.
+ */
+static uint64_t
+tail_take_locked(struct shm_self *self, struct shm_arena *arena)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t top = shm_load(&arena->top), have, size;
+
+	if (top == 0 || !shm_chunk_is_sane(seg, top))
+		return 0;
+	size = shm_size(shm_chunk(seg, top));
+	if (size > shm_region_end(seg, top) - top)
+		return 0;
+	have = shm_committed_prefix(seg, top, size);
+	if (have == size || have < 2 * HEAD_END + SHM_GRANULE ||
+	    have >= self->param[SHM_PARAM_top_pad] / 2 ||
+	    shm_bin_unlink_locked(self, arena, top) != 0)
+		return 0;
+	have = (have - HEAD_END) & ~(uint64_t)(SHM_GRANULE - 1);
+	shm_chunk_split_locked(self, top, top + have);
+	shm_bin_link_locked(self, arena, top);
+	return top + have;
+}
+
 /* Commit ahead of the top of a busy arena. */
 static void
 grow_ahead(struct shm_self *self, struct shm_arena *arena)
 {
 	struct shm_seg *seg = self->seg;
-	uint64_t pad = self->param[SHM_PARAM_top_pad], top, size, have;
+	uint64_t pad = self->param[SHM_PARAM_top_pad], tail, size, off;
+	int error;
 
-	if (!shm_arena_trylock(arena, self))
+	if (shm_load(&arena->state) != SHM_ARENA_ACTIVE ||
+	    !shm_arena_trylock(arena, self))
 		return;
-	top = shm_load(&arena->top);
-	size = top && shm_chunk_is_sane(seg, top)
-	    ? shm_size(shm_chunk(seg, top))
-	    : 0;
+	tail = tail_take_locked(self, arena);
 	shm_arena_unlock(arena);
-	if (size == 0 || size > shm_region_end(seg, top) - top)
+	if (tail == 0)
 		return;
-	have = shm_committed_prefix(seg, top, size);
-	if (have == size || have >= pad / 2)
-		return;
+	off = tail + SHM_CHUNK_HEAD;
+	size = shm_size(shm_chunk(seg, tail));
 	/* At the limit the allocation itself will say so. */
-	if (shm_commit(self, top, size < have + pad ? size : have + pad) != 0)
+	if (shm_commit(self, tail, size < pad ? size : pad) != 0)
 		self->failure = SHM_FAIL_NONE;
+	if (!shm_arena_insist(self, arena)) {
+		(void)shm_remote_push(self, arena, 1, &off);
+		return;
+	}
+	error = shm_arena_put_locked(self, arena, tail);
+	shm_arena_release(arena, error);
+}
+
+/* What waits for readers, all clients together; a killed one may have been
+ * between its own sum and this one. */
+static void
+retired_recount(struct shm_seg *seg)
+{
+	int64_t sum = 0;
+
+	for (uint32_t i = SHM_DAEMON_SLOT + 1; i < SHM_CLIENTS; i++) {
+		const struct shm_client *client = &seg->clients[i];
+		uint64_t off = shm_offset_of(seg, client);
+
+		if (shm_committed_prefix(seg, off, sizeof(*client)) <
+		    sizeof(*client))
+			break;
+		if (shm_load(&client->state) != SHM_CLIENT_FREE)
+			sum += shm_load(&client->retired_bytes);
+	}
+	shm_store(&seg->super->retired_bytes, sum > 0 ? (uint64_t)sum : 0);
 }
 
 uint64_t
@@ -408,6 +462,7 @@ shm_tick(struct shm_seg *seg, uint64_t system_pages)
 	shm_store(&seg->super->clock_ms, shm_clock_ms());
 	shm_store(&seg->super->system_pages, system_pages);
 	shm_daemon_self(seg, &self);
+	retired_recount(seg);
 	if (seg->has_leftovers)
 		seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
 	if (seg->has_miscount)
@@ -425,6 +480,25 @@ shm_tick(struct shm_seg *seg, uint64_t system_pages)
 		(void)arena_sweep(&sweep);
 		shm_store(&arena->tick_locked, shm_load(&arena->locked));
 		bytes += sweep.bytes;
+	}
+	return bytes;
+}
+
+uint64_t
+shm_heap_relieve(struct shm_self *self, uint64_t want)
+{
+	uint32_t n = shm_get(&self->seg->super->n_arenas);
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < n && i < self->seg->max_arenas; i++) {
+		struct sweep sweep = { .self = self,
+			.arena = &self->seg->arenas[i] };
+
+		while (bytes + sweep.bytes < want && arena_sweep(&sweep))
+			;
+		bytes += sweep.bytes;
+		if (bytes >= want)
+			break;
 	}
 	return bytes;
 }

@@ -223,9 +223,21 @@ failure_classify(struct shm_self *self, uint64_t size)
 		self->failure = SHM_FAIL_FRAGMENTED;
 }
 
+/* At the limit: give back what other arenas have free, so that SIZE bytes more
+ * may be committed. */
+static bool
+full_relieve(struct shm_self *self, uint64_t size)
+{
+	return self->failure == SHM_FAIL_FULL &&
+	    shm_heap_relieve(self, size + self->param[SHM_PARAM_top_pad]) >=
+	    SHM_PAGE;
+}
+
 uint32_t
 shm_heap_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
 {
+	bool is_relieved = false;
+
 	self->failure = SHM_FAIL_NONE;
 	for (int round = 0; round < ROUNDS; round++) {
 		struct shm_arena *arena = arena_lock(self);
@@ -241,6 +253,10 @@ shm_heap_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
 		if (got == 0 && region_add(self, size) == 0)
 			continue;
 		got = (int)others_take(self, size, n, ret);
+		if (got == 0 && !is_relieved && full_relieve(self, size)) {
+			is_relieved = true;
+			continue;
+		}
 		if (got == 0)
 			failure_classify(self, size);
 		return (uint32_t)got;
@@ -333,12 +349,11 @@ extent_fill(struct shm_self *self, uint32_t page)
 	return 0;
 }
 
-uint64_t
-shm_heap_take_extent(struct shm_self *self, uint64_t pages)
+static uint64_t
+extent_take(struct shm_self *self, uint64_t pages)
 {
 	struct shm_seg *seg = self->seg;
 	uint32_t page = 0, arenas;
-	uint64_t off;
 
 	self->failure = SHM_FAIL_NONE;
 	if (pages > SHM_EXTENT_MAX ||
@@ -359,12 +374,18 @@ shm_heap_take_extent(struct shm_self *self, uint64_t pages)
 		shm_arena_release(&seg->arenas[index], got);
 		if (got != 1)
 			continue;
-		off = extent_fill(self, page);
-		if (off == 0)
-			failure_classify(self, pages * SHM_PAGE);
-		return off;
+		return extent_fill(self, page);
 	}
-	off = run_add(self, (uint32_t)pages);
+	return run_add(self, (uint32_t)pages);
+}
+
+uint64_t
+shm_heap_take_extent(struct shm_self *self, uint64_t pages)
+{
+	uint64_t off = extent_take(self, pages);
+
+	if (off == 0 && full_relieve(self, pages * SHM_PAGE))
+		off = extent_take(self, pages);
 	if (off == 0)
 		failure_classify(self, pages * SHM_PAGE);
 	return off;

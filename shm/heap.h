@@ -51,6 +51,12 @@ uint64_t shm_heap_size(struct shm_seg *seg, uint64_t off);
 /* The bytes of it that can be used. */
 uint64_t shm_heap_usable(struct shm_seg *seg, uint64_t off);
 
+/*
+ * Give free pages of all arenas back until WANT bytes have gone: at the limit,
+ * where what is free in one arena may be what another lacks.  How many went.
+ */
+uint64_t shm_heap_relieve(struct shm_self *self, uint64_t want);
+
 /* Pages that an object of SIZE bytes, which may be any number, takes as an
  * extent. */
 static inline uint64_t

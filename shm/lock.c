@@ -70,9 +70,9 @@ shm_arena_steal(struct shm_arena *arena, struct shm_self *self, uint32_t word)
 	return true;
 }
 
-/* Is the client whose thread holds WORD known to be dead? */
+/* Is the client whose thread holds WORD known to have died before EPOCH? */
 static bool
-holder_is_dead(const struct shm_seg *seg, uint32_t word)
+holder_is_dead(const struct shm_seg *seg, uint32_t word, uint64_t epoch)
 {
 	uint32_t thread = shm_lock_thread(word), slot;
 
@@ -80,7 +80,8 @@ holder_is_dead(const struct shm_seg *seg, uint32_t word)
 		return false;
 	slot = (uint32_t)(shm_get(&seg->threads[thread].owner) & 0xffff);
 	return slot < SHM_CLIENTS &&
-	    shm_load(&seg->clients[slot].state) == SHM_CLIENT_DEAD;
+	    shm_get(&seg->clients[slot].state) == SHM_CLIENT_DEAD &&
+	    shm_load(&seg->clients[slot].death) < epoch;
 }
 
 void
@@ -90,6 +91,7 @@ shm_arena_wait(struct shm_arena *arena, struct shm_self *self)
 	struct timespec timeout = { (time_t)(ms / 1000),
 		(long)(ms % 1000) * 1000000 };
 	uint32_t word = shm_load(&arena->lock);
+	uint64_t before;
 
 	if (word == 0)
 		return;
@@ -99,15 +101,17 @@ shm_arena_wait(struct shm_arena *arena, struct shm_self *self)
 	word |= SHM_LOCK_WAITERS;
 	/* Nobody would wake us: the daemon is about to repair the arena, and
 	 * the caller looks elsewhere meanwhile. */
-	if (holder_is_dead(self->seg, word)) {
+	if (holder_is_dead(self->seg, word, UINT64_MAX)) {
 		(void)sched_yield();
 		return;
 	}
+	before = shm_load(&self->seg->super->epoch);
 	shm_add(&arena->slept, 1);
 	shm_add(&self->client->sleeps, 1);
 	(void)syscall(
 	    SYS_futex, &arena->lock, FUTEX_WAIT, word, &timeout, NULL, 0);
-	if (shm_load(&arena->lock) == word && holder_is_dead(self->seg, word))
+	if (shm_load(&arena->lock) == word &&
+	    holder_is_dead(self->seg, word, before))
 		shm_add(&arena->slept_on_dead, 1);
 }
 

@@ -21,7 +21,8 @@
 
 #define SEALS       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define MIN_RESERVE (UINT64_C(64) << 30)
-#define MAX_RESERVE (UINT64_C(1) << 44)
+/* So that the bitmap's first page describes the bitmap. */
+#define MAX_RESERVE (UINT64_C(1) << 41)
 
 /* A number that differs when the sizes that processes must agree on do. */
 static uint32_t

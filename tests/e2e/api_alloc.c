@@ -2,7 +2,7 @@
  * Allocating, as its header promises: sizes, alignment, contents, and what a
  * failure says.  Run by api.bats.
  */
-#include "client.h"
+#include "tests/e2e/client.h"
 
 #define MANY 1000
 

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include "client.h"
+#include "tests/e2e/client.h"
 
 #define THREADS 8
 #define PLACES  64

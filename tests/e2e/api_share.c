@@ -2,7 +2,7 @@
  * Publishing, sharing, reading and roots, as their header promises, with
  * several processes.  Run by api.bats.
  */
-#include "client.h"
+#include "tests/e2e/client.h"
 
 #define PROCESSES 8
 #define OBJECTS   200

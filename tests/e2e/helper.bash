@@ -18,6 +18,7 @@ client_build()
 	# CC and pkg-config's answer are lists of words.
 	# shellcheck disable=SC2046,SC2086
 	$CC -std=gnu17 -Wall -Wextra -Werror -pthread \
+	    -I "$BATS_TEST_DIRNAME/../.." \
 	    -o "$BATS_FILE_TMPDIR/$1" "$BATS_TEST_DIRNAME/$1.c" \
 	    $(pkg-config --cflags --libs shmalloc)
 }

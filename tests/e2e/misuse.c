@@ -1,7 +1,7 @@
 /*
  * Frees that make no sense, and segments that are full.  Run by misuse.bats.
  */
-#include "client.h"
+#include "tests/e2e/client.h"
 
 /* How often this process has freed what it must not. */
 static uint64_t

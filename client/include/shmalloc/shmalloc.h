@@ -285,9 +285,11 @@ int shmalloc_exit(struct shmalloc *heap);
 
 /*
  * Free OFF, which the caller owns (a publish took it out of a slot, or it never
- * was published), as soon as all readers who were inside have left.  New
- * readers do not delay it.  0, SHMALLOC_ENOTOWNER, SHMALLOC_EINVAL.  A kill
- * leaves it the caller's, so it goes back after the same wait.
+ * was published), when all readers who were inside have left.  A thread looks
+ * after what it retired in batches of up to 32, in later calls of its own;
+ * readers who enter after that look do not delay them.  0, SHMALLOC_ENOTOWNER,
+ * SHMALLOC_EINVAL.  A kill leaves it the caller's, so it goes back after the
+ * same wait.
  */
 int shmalloc_retire(struct shmalloc *heap, shmalloc_off off);
 
