@@ -67,6 +67,12 @@ misuse() {
 	misuse full_medium
 }
 
+@test "a segment full of extents says so, and is usable after frees" {
+	daemon_start --size 64M
+	shmallocctl tune set mmap_threshold=64K
+	misuse full_pages
+}
+
 @test "a request that no piece can serve fails as fragmented" {
 	daemon_start --size 64M
 	misuse fragmented

@@ -190,7 +190,14 @@ full_medium(void)
 	full_with(60000);
 }
 
-/* Half of it is free, in pieces that are all too small. */
+static void
+full_pages(void)
+{
+	full_with(300000);
+}
+
+/* Half of it is free, in pieces that are all too small and in which no whole
+ * page lies that could be given back for another. */
 static void
 fragmented(void)
 {
@@ -198,7 +205,7 @@ fragmented(void)
 	struct shmalloc *heap = heap_attach(NULL, 0);
 	size_t n = 0;
 
-	while ((made[n] = shmalloc_alloc(heap, 40000)) != 0)
+	while ((made[n] = shmalloc_alloc(heap, 3000)) != 0)
 		n++;
 	for (size_t i = 0; i < n; i += 2)
 		shmalloc_free(heap, made[i]);
@@ -242,6 +249,7 @@ main(int argc, char **argv)
 		{ "goes_on", goes_on },
 		{ "full_small", full_small },
 		{ "full_medium", full_medium },
+		{ "full_pages", full_pages },
 		{ "fragmented", fragmented },
 		{ "attach", attach },
 	};
