@@ -28,7 +28,8 @@ TestSuite(arena, .init = begin, .fini = end);
 static void
 row_take(int n, uint32_t size)
 {
-	cr_assert_eq(shm_heap_take(&fixture.self, size, (uint32_t)n, off), n);
+	cr_assert_eq(
+	    shm_heap_take(&fixture.self, size, (uint32_t)n, off), (uint32_t)n);
 	for (int i = 1; i < n; i++)
 		cr_assert_eq(off[i], off[i - 1] + size);
 }
