@@ -212,10 +212,9 @@ shmalloc_free(struct shmalloc *heap, shmalloc_off off)
 	struct cache_class *k;
 	uint32_t size, check, n;
 
-	/* A page's beginning may be an extent's; the check for misaligned
-	 * offsets is the tag's. */
+	/* A page's beginning may be an extent's. */
 	if (SHM_UNLIKELY(cache->heap != heap || cache->busy ||
-		off - cache->heap_off >= cache->heap_len ||
+		off - cache->heap_off >= cache->heap_len || off % SHM_GRANULE ||
 		(off & (SHM_PAGE - 1)) == 0))
 		goto slow;
 	cache->busy = frame_here();
