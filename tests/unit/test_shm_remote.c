@@ -51,6 +51,7 @@ Test(remote, a_push_tags_what_it_pushes)
 Test(remote, a_push_leaves_out_what_is_not_the_pushers)
 {
 	fixture_tag(seg, off[1], &fixture.self, SHM_OWNED);
+	shm_self_visit(&fixture.other, shm_region_of(seg, off[2]));
 	fixture_tag(seg, off[2], &fixture.other, SHM_CACHED);
 	cr_expect_eq(push(4, off), 2);
 	cr_expect_eq(fixture_state(seg, off[1]), SHM_OWNED);
