@@ -53,7 +53,10 @@ alloc_slow(struct shmalloc *heap, size_t size)
 		cache_leave(cache);
 		return errno = EROFS, 0;
 	}
-	off = cache_alloc(cache, size);
+	off = SHM_UNLIKELY(heap_is_gone(heap)) ? cache_gone(cache, size)
+					       : cache_alloc(cache, size);
+	if (off)
+		cache_fill_new(cache, off, 0);
 	cache_leave(cache);
 	return off;
 }
@@ -96,6 +99,14 @@ slow:
 
 /* ---- Freeing ------------------------------------------------------------- */
 
+/* Give back an object that has become CACHED for us. */
+static void
+freed_put(struct cache *cache, uint64_t off)
+{
+	cache_fill_freed(cache, off);
+	cache_put(cache, off);
+}
+
 /* A chunk whose tag is not ours to store over: another client's, the segment's,
  * or none at all. */
 static void
@@ -129,7 +140,7 @@ free_foreign(
 	if (state == SHM_UNLINKED)
 		cache_retire(cache, off);
 	else
-		cache_put(cache, off);
+		freed_put(cache, off);
 }
 
 /* With check.level 2: does a head really begin there? */
@@ -166,7 +177,7 @@ free_checked(struct cache *cache, uint64_t off)
 		return;
 	}
 	shm_put(place, cache->cached | (tag & 255));
-	cache_put(cache, off);
+	freed_put(cache, off);
 }
 
 /* mmap_threshold grows when an object that had pages of its own is freed, so
@@ -296,6 +307,8 @@ shmalloc_aligned_alloc(struct shmalloc *heap, size_t align, size_t size)
 		errno = EROFS;
 	else
 		off = aligned_slow(cache, align, size);
+	if (off)
+		cache_fill_new(cache, off, 0);
 	cache_leave(cache);
 	return off;
 }
@@ -371,12 +384,15 @@ shmalloc_realloc(struct shmalloc *heap, shmalloc_off off, size_t size)
 		return errno = error, 0;
 	}
 	cache_refresh(cache);
+	have = shm_heap_usable(&heap->seg, off);
 	if (resize_here(cache, off, size)) {
+		cache_fill_new(cache, off, have);
 		cache_leave(cache);
 		return off;
 	}
-	have = shm_heap_usable(&heap->seg, off);
 	new = cache_alloc(cache, size);
+	if (new)
+		cache_fill_new(cache, new, 0);
 	cache_leave(cache);
 	if (new == 0)
 		return 0;

@@ -2,6 +2,7 @@
  * Attaching to a segment, again in a forked child, and detaching.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,15 @@
 #include "client/path.h"
 #include "proto/frame.h"
 #include "proto/shmalloc.pb-c.h"
+#include "shm/access.h"
 
 #define TIMEOUT_MS 5000
 #define RETRY_MS   10
 #define DETACH_MS  2000
+#define LOOK_MS    1000
+#define PROBE_MS   200
+/* Daemons that may be killed, one after the other, before they answer us. */
+#define TRIES      16
 
 static int64_t
 now_ms(void)
@@ -108,9 +114,15 @@ fds_close(unsigned n, int fds[])
 		(void)close(fds[i]);
 }
 
+enum ask {
+	ASK_FIRST,
+	ASK_FORKED, /* of the segment that the parent had */
+	ASK_PROBE,  /* whether that is still there; no slot */
+};
+
 /* Ask for a slot. */
 static int
-slot_ask(struct shmalloc *heap, int socket, bool is_forked, int64_t deadline)
+slot_ask(struct shmalloc *heap, int socket, enum ask ask, int64_t deadline)
 {
 	Proto__ClientMessage message = PROTO__CLIENT_MESSAGE__INIT;
 	Proto__AttachRequest request = PROTO__ATTACH_REQUEST__INIT;
@@ -123,8 +135,9 @@ slot_ask(struct shmalloc *heap, int socket, bool is_forked, int64_t deadline)
 	request.label = heap->label;
 	request.has_read_only = request.has_forked = 1;
 	request.read_only = (heap->flags & SHMALLOC_READ_ONLY) != 0;
-	request.forked = is_forked;
-	if (is_forked) {
+	request.forked = ask == ASK_FORKED;
+	request.has_probe = request.probe = ask == ASK_PROBE;
+	if (ask != ASK_FIRST) {
 		request.has_id_lo = request.has_id_hi = 1;
 		request.id_lo = heap->seg.super->id[0];
 		request.id_hi = heap->seg.super->id[1];
@@ -133,6 +146,10 @@ slot_ask(struct shmalloc *heap, int socket, bool is_forked, int64_t deadline)
 	message.attach = &request;
 	error = proto_send(
 	    socket, &message.base, &pidfd, pidfd >= 0, left_ms(deadline));
+	/* A daemon that needs none may have the kernel refuse them. */
+	if (error == PROTO_ESYSTEM && errno == EPERM)
+		error = proto_send(
+		    socket, &message.base, NULL, 0, left_ms(deadline));
 	if (pidfd >= 0)
 		(void)close(pidfd);
 	return error;
@@ -169,25 +186,54 @@ slot_receive(
 	return error;
 }
 
-/* Become a client: connect, ask, receive.  The socket and descriptors are the
- * caller's. */
+/* Connect, ask, receive.  *RET_IS_LOST: a daemon was there, and ended before it
+ * answered. */
 static int
-client_become(struct shmalloc *heap, bool is_forked, int *ret_socket, int fds[])
+client_try(struct shmalloc *heap, bool is_forked, int64_t deadline,
+    bool *ret_is_lost, int *ret_socket, int fds[])
 {
-	int64_t deadline = now_ms() + heap->timeout_ms;
 	int socket = daemon_connect(heap, deadline), error;
 
+	*ret_is_lost = false;
 	if (socket < 0)
 		return socket;
-	error = slot_ask(heap, socket, is_forked, deadline);
+	error = slot_ask(
+	    heap, socket, is_forked ? ASK_FORKED : ASK_FIRST, deadline);
 	if (error == 0)
 		error = slot_receive(heap, socket, deadline, fds);
 	if (error) {
 		(void)close(socket);
+		*ret_is_lost = error == SHMALLOC_EUNREACHABLE;
 		return error;
 	}
 	*ret_socket = socket;
 	return 0;
+}
+
+/*
+ * Become a client.  The socket and descriptors are the caller's.  While no
+ * daemon runs but a keeper does, we wait among those who want to connect; a
+ * connection that a daemon had accepted ends with it, unless it had granted a
+ * slot, and we ask the next one.
+ */
+static int
+client_become(struct shmalloc *heap, bool is_forked, int *ret_socket, int fds[])
+{
+	int64_t deadline = now_ms() + heap->timeout_ms;
+	struct timespec pause = { 0, RETRY_MS * 1000000L };
+	bool is_lost;
+	int error;
+
+	for (int i = 0;; i++) {
+		error = client_try(
+		    heap, is_forked, deadline, &is_lost, ret_socket, fds);
+		/* The one that answered last has ended, and none came. */
+		if (i > 0 && error == SHMALLOC_ETIMEDOUT)
+			return SHMALLOC_EUNREACHABLE;
+		if (!is_lost || i == TRIES || left_ms(deadline) == 0)
+			return error;
+		(void)nanosleep(&pause, NULL);
+	}
 }
 
 /* ---- Attachments --------------------------------------------------------- */
@@ -310,6 +356,55 @@ heap_attach_child(struct shmalloc *heap)
 		error = child_attach_locked(heap);
 	(void)pthread_mutex_unlock(&heap->guard->lock);
 	return error;
+}
+
+/* ---- Is it still our daemon? --------------------------------------------- */
+
+/* Both the daemon and who would have kept our connection for the next. */
+static bool
+daemon_has_ended(int socket)
+{
+	struct pollfd poll_fd = { .fd = socket, .events = POLLRDHUP };
+
+	return poll(&poll_fd, 1, 0) > 0 &&
+	    (poll_fd.revents & (POLLRDHUP | POLLHUP)) != 0;
+}
+
+/* Ask whoever serves now; SHMALLOC_EGONE: another segment. */
+static int
+daemon_probe(struct shmalloc *heap)
+{
+	int64_t deadline = now_ms() + PROBE_MS;
+	int fds[PROTO_MAX_FDS];
+	int socket = daemon_reach(NULL, false, 0), error;
+
+	if (socket < 0)
+		return socket;
+	error = slot_ask(heap, socket, ASK_PROBE, deadline);
+	if (error == 0)
+		error = slot_receive(heap, socket, deadline, fds);
+	(void)close(socket);
+	return error;
+}
+
+bool
+heap_is_gone(struct shmalloc *heap)
+{
+	uint32_t now = shm_clock_ms(), before = atomic_load(&heap->looked_ms);
+	struct heap_guard *guard = heap->guard;
+
+	if (SHM_LIKELY(now - before < LOOK_MS) || atomic_load(&heap->is_gone))
+		return atomic_load(&heap->is_gone);
+	/* Somebody else looks, or changes the connection. */
+	if (pthread_mutex_trylock(&guard->lock) != 0)
+		return false;
+	atomic_store(&heap->looked_ms, now);
+	if (atomic_load(&guard->is_attached) && heap->socket >= 0 &&
+	    daemon_has_ended(heap->socket) &&
+	    daemon_probe(heap) == SHMALLOC_EGONE)
+		atomic_store(&heap->is_gone, true);
+	(void)pthread_mutex_unlock(&guard->lock);
+	return atomic_load(&heap->is_gone);
 }
 
 /* ---- Detaching and reporting --------------------------------------------- */

@@ -142,7 +142,7 @@ cache_fill(struct cache *cache, struct shmalloc *heap)
 	cache->heap_off = seg->heap;
 	cache->owned = cache->self.owned;
 	cache->cached = cache->self.cached;
-	cache->pin = &seg->pins->pin[cache->self.thread];
+	cache->pin = shm_thread_pin(seg, cache->self.thread);
 	cache->self.arena = cache->self.thread %
 	    (shm_load(&seg->super->n_arenas) ? shm_load(&seg->super->n_arenas)
 					     : 1);
@@ -162,7 +162,8 @@ cache_make(struct shmalloc *heap)
 		return errno = EAGAIN, NULL;
 	error = heap_attach_child(heap);
 	if (error)
-		return errno = ENOTCONN, NULL;
+		return errno = error == SHMALLOC_EGONE ? ESTALE : ENOTCONN,
+		       NULL;
 	cache = block_make();
 	if (!cache)
 		return errno = ENOMEM, NULL;

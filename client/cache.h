@@ -64,6 +64,7 @@ struct cache {
 	uint64_t cap_bytes;    /* sum of cap x size */
 	uint32_t hand;         /* class to shrink next */
 	uint64_t hits_counted;
+	uint32_t pressure;             /* super->pressure, as last seen */
 	struct cache_retired *retired; /* malloc'd */
 	size_t n_retired, room_retired, n_stamped;
 	struct shmalloc_failure failure;
@@ -138,8 +139,16 @@ void cache_retire(struct cache *cache, uint64_t off);
 /* Set errno and this thread's failure record for REASON. */
 void cache_fail(struct cache *cache, enum shm_failure reason, uint64_t asked);
 
+/* The same, because another segment has taken this one's place; 0. */
+uint64_t cache_gone(struct cache *cache, uint64_t asked);
+
 /* Is the allocation of SIZE bytes within limit.client and retire.limit? */
 bool cache_quota(struct cache *cache, uint64_t size);
+
+/* What `fill.alloc` says of a new object, from its byte FROM on, and
+ * `fill.free` of one that is ours and on its way back. */
+void cache_fill_new(struct cache *cache, uint64_t off, uint64_t from);
+void cache_fill_freed(struct cache *cache, uint64_t off);
 
 /* A misuse: count it, tell the daemon, do what `misuse` says. */
 void cache_misuse(struct cache *cache, uint64_t off, int kind);

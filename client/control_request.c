@@ -66,6 +66,34 @@ shmalloc_control_clients(struct shmalloc_control *control, const char *segment,
 }
 
 int
+shmalloc_control_evict(
+    struct shmalloc_control *control, const char *segment, uint32_t pid)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__EvictRequest evict = PROTO__EVICT_REQUEST__INIT;
+
+	request.body_case = PROTO__REQUEST__BODY_EVICT;
+	request.evict = &evict;
+	evict.has_pid = 1;
+	evict.pid = pid;
+	return shmalloc_control_request(
+	    control, &request, segment, PROTO__REPLY__BODY_DONE, 0, NULL);
+}
+
+int
+shmalloc_control_locks(struct shmalloc_control *control, const char *segment,
+    struct shmalloc_reply **ret_reply)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__LocksRequest locks = PROTO__LOCKS_REQUEST__INIT;
+
+	request.body_case = PROTO__REQUEST__BODY_LOCKS;
+	request.locks = &locks;
+	return shmalloc_control_request(
+	    control, &request, segment, PROTO__REPLY__BODY_LOCKS, 0, ret_reply);
+}
+
+int
 shmalloc_control_map(struct shmalloc_control *control, const char *segment,
     uint32_t arena, uint32_t cells, struct shmalloc_reply **ret_reply)
 {

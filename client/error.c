@@ -43,8 +43,9 @@ heap_errno(int error)
 		return EROFS;
 	case SHMALLOC_ECORRUPT:
 		return EIO;
-	case SHMALLOC_EUNREACHABLE:
 	case SHMALLOC_EGONE:
+		return ESTALE;
+	case SHMALLOC_EUNREACHABLE:
 	case SHMALLOC_ETIMEDOUT:
 		return ENOTCONN;
 	default:
@@ -60,6 +61,8 @@ cache_error(void)
 		return SHMALLOC_EDEADLK;
 	case ENOTCONN:
 		return SHMALLOC_EUNREACHABLE;
+	case ESTALE:
+		return SHMALLOC_EGONE;
 	case EAGAIN:
 		return SHMALLOC_EBUSY;
 	case EINVAL:

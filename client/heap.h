@@ -36,6 +36,9 @@ struct shmalloc {
 	char segment[SHM_NAME_LEN];
 	char label[32];
 	uint32_t flags, timeout_ms;
+	/* The coarse clock when the daemon was last looked for. */
+	_Atomic uint32_t looked_ms;
+	_Atomic bool is_gone; /* another segment has taken this one's place */
 };
 
 /*
@@ -43,6 +46,13 @@ struct shmalloc {
  * child.  0 or a negative SHMALLOC_E*.
  */
 int heap_attach_child(struct shmalloc *heap);
+
+/*
+ * Whether a daemon serves another segment in place of this one, so that nobody
+ * looks after it any more.  Looks for itself once a second at most, and asks
+ * only if the connection to the daemon has ended.
+ */
+bool heap_is_gone(struct shmalloc *heap);
 
 /* Tell the daemon of a misuse; best effort, never waits. */
 void heap_report_misuse(

@@ -46,7 +46,7 @@ shmalloc_publish(struct shmalloc *heap, shmalloc_slot *slot,
 	uint64_t old, new;
 	int error;
 
-	if (at == 0 || at % sizeof(*slot) || expected == desired ||
+	if (at == 0 || at % sizeof(*slot) || (expected | desired) == 0 ||
 	    !shm_at(&heap->seg, at, sizeof(*slot)))
 		return SHMALLOC_EINVAL;
 	error = call_begin(heap, &cache);

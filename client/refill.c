@@ -128,12 +128,26 @@ cap_grow(struct cache *cache, uint32_t class)
 		cap_set(cache, class, cap);
 }
 
+/* Memory ran out, here or in another process: keep nothing back. */
+static void
+pressure_yield(struct cache *cache)
+{
+	uint32_t now = shm_load(&cache->self.seg->super->pressure);
+
+	if (SHM_LIKELY(now == cache->pressure))
+		return;
+	cache->pressure = now;
+	if (cache->cap_bytes)
+		cache_flush_all(cache);
+}
+
 void
 cache_refresh(struct cache *cache)
 {
 	struct shm_self *self = &cache->self;
 	uint64_t threshold;
 
+	pressure_yield(cache);
 	if (!shm_self_refresh(self))
 		return;
 	threshold = shm_heap_threshold(self);
@@ -145,8 +159,11 @@ cache_refresh(struct cache *cache)
 	cache->fast_max = SHM_LARGE_MIN - SHM_CHUNK_OVER - SHM_GRANULE;
 	if (cache->fast_max > cache->max)
 		cache->fast_max = cache->max;
+	if (self->param[SHM_PARAM_fill_alloc])
+		cache->fast_max = 0;
 	/* With checks at each free, no free is fast. */
-	cache->heap_len = self->param[SHM_PARAM_check_level]
+	cache->heap_len = self->param[SHM_PARAM_check_level] ||
+		self->param[SHM_PARAM_fill_free]
 	    ? 0
 	    : (uint64_t)self->seg->n_regions * SHM_REGION;
 	for (uint32_t i = 0; i < SHM_CLASSES; i++) {

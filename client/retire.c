@@ -54,6 +54,7 @@ retired_free(struct cache *cache, const struct cache_retired *retired)
 		shm_add(&self->client->misuses, 1);
 		return;
 	}
+	cache_fill_freed(cache, off);
 	shm_heap_put(self, 1, &off);
 }
 
@@ -160,6 +161,16 @@ static const char *const reasons[SHM_FAILURES] = {
 	[SHM_FAIL_SYSTEM] = "system",
 };
 
+/* Tell all caches of the segment, ten times a second at most. */
+static void
+pressure_raise(struct shm_seg *seg)
+{
+	uint32_t now = shm_clock_ms() / 100 + 1;
+
+	if (shm_load(&seg->super->pressure) != now)
+		shm_store(&seg->super->pressure, now);
+}
+
 void
 cache_fail(struct cache *cache, enum shm_failure reason, uint64_t asked)
 {
@@ -170,7 +181,22 @@ cache_fail(struct cache *cache, enum shm_failure reason, uint64_t asked)
 	shm_heap_free_space(
 	    cache->self.seg, &failure->free, &failure->largest_free);
 	shm_add(&cache->self.client->failures[reason], 1);
+	if (reason == SHM_FAIL_FULL || reason == SHM_FAIL_FRAGMENTED ||
+	    reason == SHM_FAIL_SYSTEM)
+		pressure_raise(cache->self.seg);
 	errno = ENOMEM;
+}
+
+uint64_t
+cache_gone(struct cache *cache, uint64_t asked)
+{
+	struct shmalloc_failure *failure = &cache->failure;
+
+	failure->reason = "gone";
+	failure->asked = asked;
+	failure->free = failure->largest_free = 0;
+	errno = heap_errno(SHMALLOC_EGONE);
+	return 0;
 }
 
 bool

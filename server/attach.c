@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "proto/shmalloc.pb-c.h"
@@ -155,9 +156,9 @@ attempt_run(struct attempt *attempt, int ret_fds[2], struct slot **ret_slot)
 		error = segment_choose(attempt);
 	if (error == 0)
 		error = access_check(attempt);
-	if (error == 0)
+	if (error == 0 && !attempt->request->probe)
 		error = descriptors_open(attempt, ret_fds);
-	if (error != 0)
+	if (error != 0 || attempt->request->probe)
 		return error;
 	error = slot_grant(attempt, ret_slot);
 	if (error == 0)
@@ -243,6 +244,10 @@ attach_handle(struct conn *conn, const Proto__AttachRequest *request)
 		reply_refuse(conn, attempt.error, attempt.why);
 		return;
 	}
+	if (request->probe) {
+		reply_refuse(conn, 0, NULL);
+		return;
+	}
 	conn->owner = slot;
 	log_info("segment %s: pid %d (%s) of user %u attached%s as slot "
 		 "%" PRIu32,
@@ -301,6 +306,7 @@ misuse_handle(struct conn *conn, const Proto__MisuseReport *report)
 		    "use of an object that isn't its own",
 	};
 	struct slot *slot = conn->owner;
+	struct shm_client_stats client;
 	uint32_t more;
 	if (slot == NULL) {
 		conn_close(conn, "it reported without being attached");
@@ -310,13 +316,15 @@ misuse_handle(struct conn *conn, const Proto__MisuseReport *report)
 	if (kind >= sizeof kinds / sizeof *kinds)
 		kind = PROTO__MISUSE_KIND__MISUSE_UNKNOWN;
 	slot->segment->n_misuse_reports++;
+	if (!shm_client_read(&slot->segment->seg, slot->index, &client))
+		client.label[0] = '\0';
 	if (log_allowed(&slot->segment->misuse_limit, &more))
-		log_warn("segment %s: pid %d (%s), thread %" PRIu32
+		log_warn("segment %s: pid %d (%s, label '%s'), thread %" PRIu32
 			 ": %s at offset %#" PRIx64 ", %" PRIu64
 			 " times (and %u more reports); mend the program, or "
 			 "set misuse=abort to get its core",
 		    slot->segment->name, (int)slot->pid, slot->command,
-		    report->tid, kinds[kind], report->off,
+		    client.label, report->tid, kinds[kind], report->off,
 		    report->has_count ? report->count : 1, more);
 }
 
@@ -351,8 +359,11 @@ on_close(struct conn *conn, const char *why)
 		    (int)conn->peer.pid, (unsigned)conn->peer.uid, why, more);
 	listen_forget(conn);
 	conn->owner = NULL;
-	if (slot != NULL)
-		slot_socket_ended(slot);
+	if (slot == NULL)
+		return;
+	/* The keeper has it, too, as long as the slot is taken. */
+	shutdown(conn->fd, SHUT_RDWR);
+	slot_socket_ended(slot);
 }
 
 int

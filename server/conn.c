@@ -81,6 +81,15 @@ conn_set_idle(struct conn *conn, uint32_t idle_ms)
 		deadline_set(conn, idle_ms);
 }
 
+void
+conn_suspend(struct conn *conn)
+{
+	if (conn->is_closed)
+		return;
+	event_del(conn->read);
+	deadline_set(conn, 0);
+}
+
 bool
 conn_is_ended(const struct conn *conn)
 {

@@ -91,6 +91,9 @@ void conn_refuse(struct conn *conn, int error, const char *why);
 /* How long CONN may be idle from now on; 0: for ever. */
 void conn_set_idle(struct conn *conn, uint32_t idle_ms);
 
+/* Read nothing more from CONN before something was sent, however late. */
+void conn_suspend(struct conn *conn);
+
 /* Whether the peer has closed its end. */
 bool conn_is_ended(const struct conn *conn);
 

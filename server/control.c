@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/job.h"
 #include "server/log.h"
 #include "server/proc.h"
 #include "server/server.h"
@@ -20,31 +21,46 @@ struct verb {
 	int (*run)(struct call *call);
 	bool is_change;      /* needs the admin role */
 	bool is_segmentless; /* is about no segment in particular */
+	/* The part that walks the segment, done before `run` and elsewhere;
+	 * see server/job.h.  NULL: there is none. */
+	int (*work)(struct call *call);
 };
 
 static const struct verb verbs[] = {
-	{ PROTO__REQUEST__BODY_STATUS, "status", verb_status, false, false },
-	{ PROTO__REQUEST__BODY_STATS, "stats", verb_stats, false, false },
-	{ PROTO__REQUEST__BODY_CLIENTS, "clients", verb_clients, false, false },
-	{ PROTO__REQUEST__BODY_MAP, "map", verb_map, false, false },
+	{ PROTO__REQUEST__BODY_STATUS, "status", verb_status, false, false,
+	    NULL },
+	{ PROTO__REQUEST__BODY_STATS, "stats", verb_stats, false, false,
+	    verb_stats_work },
+	{ PROTO__REQUEST__BODY_CLIENTS, "clients", verb_clients, false, false,
+	    NULL },
+	{ PROTO__REQUEST__BODY_MAP, "map", verb_map, false, false,
+	    verb_map_work },
 	{ PROTO__REQUEST__BODY_TUNE_LIST, "tune list", verb_tune_list, false,
-	    false },
-	{ PROTO__REQUEST__BODY_TUNE_SET, "tune set", verb_tune_set, true,
-	    false },
+	    false, NULL },
+	{ PROTO__REQUEST__BODY_TUNE_SET, "tune set", verb_tune_set, true, false,
+	    NULL },
 	{ PROTO__REQUEST__BODY_TUNE_RESET, "tune reset", verb_tune_reset, true,
-	    false },
-	{ PROTO__REQUEST__BODY_TRIM, "trim", verb_trim, true, false },
-	{ PROTO__REQUEST__BODY_CHECK, "check", verb_check, false, false },
+	    false, NULL },
+	{ PROTO__REQUEST__BODY_TRIM, "trim", verb_trim, true, false,
+	    verb_trim_work },
+	{ PROTO__REQUEST__BODY_CHECK, "check", verb_check, false, false,
+	    verb_check_work },
 	{ PROTO__REQUEST__BODY_SEGMENT_LIST, "segment list", verb_segment_list,
-	    false, true },
+	    false, true, NULL },
 	{ PROTO__REQUEST__BODY_SEGMENT_CREATE, "segment create",
-	    verb_segment_create, true, true },
+	    verb_segment_create, true, true, NULL },
 	{ PROTO__REQUEST__BODY_SEGMENT_DESTROY, "segment destroy",
-	    verb_segment_destroy, true, true },
-	{ PROTO__REQUEST__BODY_ROOTS, "roots", verb_roots, false, false },
+	    verb_segment_destroy, true, true, NULL },
+	{ PROTO__REQUEST__BODY_ROOTS, "roots", verb_roots, false, false, NULL },
 	{ PROTO__REQUEST__BODY_ROOT_REMOVE, "roots --remove", verb_root_remove,
-	    true, false },
-	{ PROTO__REQUEST__BODY_VERSION, "version", verb_version, false, true },
+	    true, false, NULL },
+	{ PROTO__REQUEST__BODY_TAKEOVER, "takeover", verb_takeover, true, true,
+	    NULL },
+	{ PROTO__REQUEST__BODY_VERSION, "version", verb_version, false, true,
+	    NULL },
+	{ PROTO__REQUEST__BODY_LOCKS, "locks", verb_locks, false, false, NULL },
+	{ PROTO__REQUEST__BODY_EVICT, "clients evict", verb_evict, true, false,
+	    NULL },
 };
 
 static const struct verb *
@@ -137,8 +153,31 @@ segment_choose(struct call *call, const struct verb *verb)
 	    "there is no segment '%s'", verb_text(call, name, 64));
 }
 
+/* Does REQUEST, for VERB, walk the segment? */
+static bool
+verb_walks(const struct verb *verb, const Proto__Request *request)
+{
+	if (verb->body == PROTO__REQUEST__BODY_STATS)
+		return request->stats->exact;
+	return verb->work != NULL;
+}
+
+/* Answer CALL now; but a walk is a job: then *RET_IS_JOB. */
 static int
-call_run(struct call *call)
+verb_run(struct call *call, const struct verb *verb, bool *ret_is_job)
+{
+	log_debug("%s: %s", call->who, verb->name);
+	if (!verb_walks(verb, call->request))
+		return verb->run(call);
+	*ret_is_job = job_start(call, verb->work, verb->run);
+	if (*ret_is_job)
+		return 0;
+	int error = verb->work(call);
+	return error != 0 ? error : verb->run(call);
+}
+
+static int
+call_run(struct call *call, bool *ret_is_job)
 {
 	const Proto__Request *request = call->request;
 	const struct verb *verb = verb_find(request->body_case);
@@ -155,10 +194,7 @@ call_run(struct call *call)
 	int error = role_check(call, verb);
 	if (error == 0)
 		error = segment_choose(call, verb);
-	if (error != 0)
-		return error;
-	log_debug("%s: %s", call->who, verb->name);
-	return verb->run(call);
+	return error != 0 ? error : verb_run(call, verb, ret_is_job);
 }
 
 static void
@@ -180,13 +216,17 @@ on_message(struct conn *conn, const ProtobufCMessage *message)
 		.conn = conn,
 		.request = (const Proto__Request *)message,
 		.reply = &reply,
-		.pool = &pool };
+		.pool = &pool,
+		.fd = -1 };
 	CALL_PUT(&reply, protocol, PROTO_VERSION);
 	CALL_PUT(&reply, error, 0);
 	who_write(&call);
-	if (call_run(&call) != 0)
+	bool is_job = false;
+	if (call_run(&call, &is_job) != 0)
 		log_debug("%s: refused: %s", call.who, reply.message);
-	conn_send(conn, &reply.base, NULL, 0);
+	if (is_job)
+		return;
+	conn_send(conn, &reply.base, &call.fd, call.fd >= 0 ? 1 : 0);
 	pool_release(&pool);
 }
 
@@ -206,6 +246,7 @@ static void
 on_close(struct conn *conn, const char *why)
 {
 	uint32_t more;
+	job_forget(conn);
 	if (why != NULL && log_allowed(&conn->listener->limit, &more))
 		log_warn("%s: connection of pid %d (uid %u) closed: %s (and "
 			 "%u more)",

@@ -25,6 +25,8 @@ struct call {
 	const Proto__Request *request;
 	Proto__Reply *reply;
 	struct pool *pool; /* of all that the reply points to */
+	void *work;        /* of its work function, see struct verb */
+	int fd;            /* goes with the reply, or -1 */
 	char who[96];      /* for the log */
 };
 
@@ -39,9 +41,10 @@ int call_done(struct call *call);
 #define CALL_PUT(message, field, number)                                       \
 	((message)->has_##field = 1, (message)->field = (number))
 
-/* What gives SHM_ERETRY, because a lock cannot be had, is tried again: */
+/* What gives SHM_ERETRY, because a lock cannot be had, is tried again; by a
+ * job, for in the loop nothing waits. */
 #define CALL_TRIES  20
-#define CALL_TRY_MS 1
+#define CALL_TRY_MS 10
 
 /* Wait a moment before another try; false: enough of them. */
 bool call_try_again(unsigned *tries);
@@ -49,6 +52,10 @@ bool call_try_again(unsigned *tries);
 /* ---- Verbs: each fills CALL->reply, and gives 0 or what call_fail() gave - */
 
 int verb_status(struct call *call);
+int verb_stats_work(struct call *call);
+int verb_map_work(struct call *call);
+int verb_trim_work(struct call *call);
+int verb_check_work(struct call *call);
 int verb_stats(struct call *call);
 int verb_clients(struct call *call);
 int verb_map(struct call *call);
@@ -62,7 +69,10 @@ int verb_segment_create(struct call *call);
 int verb_segment_destroy(struct call *call);
 int verb_roots(struct call *call);
 int verb_root_remove(struct call *call);
+int verb_takeover(struct call *call);
 int verb_version(struct call *call);
+int verb_locks(struct call *call);
+int verb_evict(struct call *call);
 
 /* Parts that several answers have. */
 Proto__DaemonInfo *verb_daemon_info(struct call *call);

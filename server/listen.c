@@ -9,6 +9,10 @@
 
 /* Connections above the limit that are told so. */
 #define REFUSALS_MAX 32
+/* Of <asm-generic/socket.h>; headers before Linux 6.16 lack it. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 /* How long to wait for a descriptor when there is none left. */
 #define RESUME_MS    100
 /* Accepted in one turn. */
@@ -70,6 +74,20 @@ conn_admit(struct listener *listener, int fd)
 		return;
 	refusal_log(listener, conn, why);
 	conn_refuse(conn, error, why);
+}
+
+struct conn *
+listen_adopt(struct listener *listener, int fd)
+{
+	struct conn *conn;
+	if (conn_open(listener->base, fd, listener->ops, listener, &conn) !=
+	    0) {
+		close(fd);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&listener->conns, conn, link);
+	listener->n++;
+	return conn;
 }
 
 void
@@ -156,6 +174,21 @@ stale_remove(const struct listener *listener)
 	return SHM_ESYSTEM;
 }
 
+/*
+ * Where the kernel can, let it refuse descriptors that we have no use for
+ * (Linux 6.16; connections inherit it).  Closing one is not always quick: a TCP
+ * socket may linger, a file of a user's own file system may wait for that user.
+ */
+static void
+descriptors_refuse(const struct listener *listener)
+{
+	int no = 0;
+	if (listener->ops->takes_fd && !peer_is_known_by_pidfd())
+		return;
+	(void)setsockopt(
+	    listener->fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof no);
+}
+
 /* Bound for nobody at first, so that nobody comes before the mode is set. */
 static int
 socket_bind(struct listener *listener, mode_t mode, gid_t group)
@@ -171,24 +204,56 @@ socket_bind(struct listener *listener, mode_t mode, gid_t group)
 	return 0;
 }
 
-int
-listen_open(struct listener *listener, const struct rundir *dir, mode_t mode,
-    gid_t group)
+static int
+socket_make(struct listener *listener, mode_t mode, gid_t group)
 {
-	LIST_INIT(&listener->conns);
-	listener->fd = -1;
-	int error = address_set(listener, dir);
-	if (error == 0)
-		error = stale_remove(listener);
+	int error = stale_remove(listener);
 	if (error != 0)
 		return error;
 	listener->fd =
 	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (listener->fd < 0 || socket_bind(listener, mode, group) != 0) {
-		log_error("cannot listen on %s: %s", listener->address.sun_path,
-		    strerror(errno));
-		goto fail;
+	if (listener->fd >= 0 && socket_bind(listener, mode, group) == 0)
+		return 0;
+	log_error("cannot listen on %s: %s", listener->address.sun_path,
+	    strerror(errno));
+	return SHM_ESYSTEM;
+}
+
+/* Whether FD is the socket that clients find there. */
+static bool
+is_socket(const struct listener *listener, int fd)
+{
+	struct sockaddr_un bound = { 0 };
+	struct stat st;
+	socklen_t len = sizeof bound - 1, flag_len = sizeof(int);
+	int is_listening = 0;
+	return fd >= 0 &&
+	    getsockopt(
+		fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &flag_len) == 0 &&
+	    is_listening != 0 &&
+	    getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
+	    strcmp(bound.sun_path, listener->address.sun_path) == 0 &&
+	    lstat(bound.sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+int
+listen_open(struct listener *listener, const struct rundir *dir, mode_t mode,
+    gid_t group, int fd)
+{
+	LIST_INIT(&listener->conns);
+	listener->fd = -1;
+	int error = address_set(listener, dir);
+	if (error == 0 && is_socket(listener, fd)) {
+		listener->fd = fd;
+	} else {
+		if (fd >= 0)
+			close(fd);
+		if (error == 0)
+			error = socket_make(listener, mode, group);
 	}
+	if (error != 0)
+		goto fail;
+	descriptors_refuse(listener);
 	listener->event = event_new(listener->base, listener->fd,
 	    EV_READ | EV_PERSIST, on_acceptable, listener);
 	listener->resume = evtimer_new(listener->base, on_resume, listener);
@@ -196,9 +261,10 @@ listen_open(struct listener *listener, const struct rundir *dir, mode_t mode,
 	    event_add(listener->event, NULL) == 0)
 		return 0;
 	log_error("out of memory");
+	error = SHM_ENOMEM;
 fail:
-	listen_close(listener);
-	return SHM_ESYSTEM;
+	listen_stop(listener, listener->fd == fd);
+	return error;
 }
 
 bool
@@ -209,7 +275,7 @@ listen_is_pending(const struct listener *listener)
 }
 
 void
-listen_stop(struct listener *listener)
+listen_stop(struct listener *listener, bool is_kept)
 {
 	if (listener->event != NULL)
 		event_free(listener->event);
@@ -218,7 +284,8 @@ listen_stop(struct listener *listener)
 	listener->event = listener->resume = NULL;
 	if (listener->fd < 0)
 		return;
-	unlink(listener->address.sun_path);
+	if (!is_kept)
+		unlink(listener->address.sun_path);
 	close(listener->fd);
 	listener->fd = -1;
 }
@@ -227,7 +294,6 @@ void
 listen_close(struct listener *listener)
 {
 	struct conn *conn;
-	listen_stop(listener);
 	while ((conn = LIST_FIRST(&listener->conns)) != NULL)
 		conn_close(conn, NULL);
 }

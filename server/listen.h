@@ -36,21 +36,26 @@ struct listener {
 };
 
 /*
- * Listen on the socket OPS->name in DIR, of mode MODE and GROUP (PEER_NO_GROUP:
- * the daemon's), replacing a dead daemon's.  LISTENER has its ops, base, owner,
- * admit and max.  Errors are logged.  SHM_EINVAL (the path is too long),
- * SHM_EEXIST (something that is no socket is there), SHM_ESYSTEM.
+ * Listen on FD, which is that socket already and is taken over (-1: it is not),
+ * or make it: listen on the socket OPS->name in DIR, of mode MODE and GROUP
+ * (PEER_NO_GROUP: the daemon's), replacing a dead daemon's.  LISTENER has its
+ * ops, base, owner, admit and max.  Errors are logged.  SHM_EINVAL (the path is
+ * too long), SHM_EEXIST (something that is no socket is there), SHM_ESYSTEM.
  */
 int listen_open(struct listener *listener, const struct rundir *dir,
-    mode_t mode, gid_t group) SHM_MUSTCHECK;
+    mode_t mode, gid_t group, int fd) SHM_MUSTCHECK;
+
+/* Go on with the connection FD, which is taken over; NULL: it is closed. */
+struct conn *listen_adopt(struct listener *listener, int fd);
 
 /* Whether a connection waits to be accepted. */
 bool listen_is_pending(const struct listener *listener);
 
-/* Remove the socket's file, then close it; connections stay. */
-void listen_stop(struct listener *listener);
+/* Close the socket, having removed its file unless IS_KEPT; connections stay.
+ */
+void listen_stop(struct listener *listener, bool is_kept);
 
-/* Stop, and close all connections. */
+/* Close all connections of one that was stopped. */
 void listen_close(struct listener *listener);
 
 /* A connection of LISTENER ends: it leaves the list. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/config.h"
+#include "server/keeper.h"
 #include "server/options.h"
 #include "server/server.h"
 
@@ -73,6 +74,16 @@ output_leave(const struct background *background)
 	close(fd);
 }
 
+/* Once: the keeper's next daemons find neither the pipe nor the output, and
+ * something else has the pipe's number by then. */
+static void
+background_release(struct background *background)
+{
+	close(background->pipe_fd);
+	background->pipe_fd = -1;
+	output_leave(background);
+}
+
 /* Clients can attach: the parent, at the other end of the pipe, may end. */
 static void
 parent_release(void *arg)
@@ -82,8 +93,16 @@ parent_release(void *arg)
 		return;
 	if (write(background->pipe_fd, "", 1) != 1)
 		fprintf(stderr, "shmallocd: the starting process has gone\n");
-	close(background->pipe_fd);
-	output_leave(background);
+	background_release(background);
+}
+
+/* The same of a daemon whose keeper has told the parent. */
+static void
+output_release(void *arg)
+{
+	struct background *background = arg;
+	if (background->pipe_fd >= 0)
+		background_release(background);
 }
 
 /*
@@ -111,6 +130,40 @@ background_enter(struct background *background)
 	return setsid() < 0 ? SHM_ESYSTEM : 0;
 }
 
+/* What runs below the keeper. */
+struct job {
+	const struct options *options;
+	struct background background;
+};
+
+static int
+job_run(void *arg, struct keeper_legacy *legacy)
+{
+	struct job *job = arg;
+	return server_run(
+	    &job->options->server, legacy, output_release, &job->background);
+}
+
+static void
+job_ready(void *arg)
+{
+	struct job *job = arg;
+	parent_release(&job->background);
+}
+
+static int
+alone_run(const struct options *options, struct background *background)
+{
+	struct keeper_legacy legacy = { .link = -1 };
+	if (store_is_offered() && store_inherit(&legacy.kept) != 0) {
+		fprintf(stderr, "shmallocd: no memory for what was kept\n");
+		kept_release(&legacy.kept);
+		return EXIT_FAILURE;
+	}
+	return server_run(
+	    &options->server, &legacy, parent_release, background);
+}
+
 static int
 daemon_run(const struct options *options)
 {
@@ -119,9 +172,11 @@ daemon_run(const struct options *options)
 		perror("shmallocd: cannot go into the background");
 		return EXIT_FAILURE;
 	}
-	return server_run(&options->server, parent_release, &background) == 0
-	    ? EXIT_SUCCESS
-	    : EXIT_FAILURE;
+	if (options->has_no_keeper || store_is_offered())
+		return alone_run(options, &background);
+	struct job job = { options, background };
+	struct keeper_job keeper = { job_run, job_ready, &job };
+	return keeper_run(&keeper);
 }
 
 static int

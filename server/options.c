@@ -14,6 +14,9 @@ enum option_kind {
 	OPTION_NO_CONFIG,
 	OPTION_IDLE_EXIT,
 	OPTION_BACKGROUND,
+	OPTION_NO_KEEPER,
+	OPTION_TAKEOVER,
+	OPTION_SAVE,
 	OPTION_ACTION,
 };
 
@@ -59,6 +62,15 @@ static const struct option_row rows[] = {
 	    "go into the background once clients can attach" },
 	{ "idle-exit", 0, OPTION_IDLE_EXIT, NULL, NULL, 0,
 	    "end when the last client has left" },
+	{ "no-keeper", 0, OPTION_NO_KEEPER, NULL, NULL, 0,
+	    "run without a parent that starts the daemon again, with the same "
+	    "memory, when it is killed" },
+	{ "takeover", 0, OPTION_TAKEOVER, NULL, NULL, 0,
+	    "take over from the daemon that serves the directory, with its "
+	    "segments and clients, which don't notice" },
+	{ "save", 0, OPTION_SAVE, "FILE", NULL, 0,
+	    "when stopping, write the segments to FILE; when starting, read "
+	    "them from there" },
 	{ "log-level", 0, OPTION_KEY, "LEVEL", "log_level", 0,
 	    "error, warn, info or debug; default info" },
 	{ "log-file", 0, OPTION_KEY, "FILE", "log_file", 0,
@@ -150,6 +162,15 @@ row_apply(
 		return 0;
 	case OPTION_BACKGROUND:
 		options->is_background = true;
+		return 0;
+	case OPTION_NO_KEEPER:
+		options->has_no_keeper = true;
+		return 0;
+	case OPTION_TAKEOVER:
+		options->server.is_takeover = true;
+		return 0;
+	case OPTION_SAVE:
+		options->server.save_path = argument;
 		return 0;
 	case OPTION_ACTION:
 		options->action = row->action;
@@ -270,6 +291,7 @@ options_help(void)
 		printf("  %-25s ", left);
 		text_wrap(row->text);
 	}
-	puts("\nSignals: SIGHUP reads the configuration again; SIGTERM and "
-	     "SIGINT stop.\nSee shmallocd(8) and shmallocd.conf(5).");
+	puts("\nSignals: SIGHUP reads the configuration again; SIGUSR1 starts "
+	     "the daemon again\nwith the same memory; SIGTERM and SIGINT "
+	     "stop.\nSee shmallocd(8) and shmallocd.conf(5).");
 }

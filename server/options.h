@@ -20,6 +20,7 @@ enum options_action {
 struct options {
 	enum options_action action;
 	bool is_background;
+	bool has_no_keeper;
 	struct server_options server;
 	const char **config_paths;
 	const char **assignments; /* each owned */

@@ -87,6 +87,22 @@ peer_accepts(const struct peer *peer, int sent_fd)
 	return proc_pidfd_pid(sent_fd, &pid) == 0 && pid == peer->pid;
 }
 
+bool
+peer_is_known_by_pidfd(void)
+{
+	int pair[2], pidfd;
+	socklen_t len = sizeof pidfd;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return false;
+	bool is_known =
+	    getsockopt(pair[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0;
+	if (is_known)
+		close(pidfd);
+	close(pair[0]);
+	close(pair[1]);
+	return is_known;
+}
+
 int
 peer_pidfd(int fd, const struct peer *peer, int sent_fd, int *ret_pidfd,
     const char **ret_reason)

@@ -29,6 +29,10 @@ void peer_release(struct peer *peer);
 
 bool peer_has_group(const struct peer *peer, gid_t group);
 
+/* Whether the kernel gives a pidfd of who has connected (Linux 6.5), so that
+ * none needs to be sent. */
+bool peer_is_known_by_pidfd(void);
+
 /*
  * A pidfd of the process that connected FD, which the caller owns: the
  * kernel's (Linux 6.5), else a copy of SENT_FD, the one that the peer sent

@@ -30,6 +30,24 @@ proc_command(pid_t pid, char *ret, size_t len)
 	ret[strcspn(ret, "\n")] = '\0';
 }
 
+bool
+proc_is_stopped(pid_t pid)
+{
+	char path[64], text[256];
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, text, sizeof text - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	/* The name between parentheses may hold any of them. */
+	const char *end = strrchr(text, ')');
+	return end != NULL && end[1] == ' ' && (end[2] == 'T' || end[2] == 't');
+}
+
 /* What the maps file FILE says about the file ST. */
 static enum proc_mapping
 maps_search(FILE *file, const struct stat *st)

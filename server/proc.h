@@ -7,6 +7,7 @@
 #ifndef SERVER_PROC_H
 #define SERVER_PROC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -14,6 +15,9 @@
 
 /* The command's name of PID, or "?"; always terminated. */
 void proc_command(pid_t pid, char *ret, size_t len);
+
+/* Whether PID was stopped, by a signal or a tracer; false if it isn't known. */
+bool proc_is_stopped(pid_t pid);
 
 enum proc_mapping {
 	PROC_MAPPED,  /* a thread of it has the file mapped */

@@ -51,6 +51,32 @@ slice_run(struct reaper *reaper, struct slot *slot)
 	slot_enqueue(reaper, slot, true);
 }
 
+/* Note that no arena of SEGMENT is locked by a dead client any more. */
+static void
+repair_note(struct segment *segment)
+{
+	for (uint32_t i = 0; i < SHM_CLIENTS; i++) {
+		struct slot *slot = segment->slots[i];
+		if (slot != NULL && slot->state == SLOT_RECLAIMING &&
+		    slot->n_locks > 0 && slot->repaired == 0)
+			slot->repaired = server_time();
+	}
+}
+
+/*
+ * Repairs come before reclaims, for the others may want those arenas.  True if
+ * there was one to do.
+ */
+static bool
+repair_run(struct segment *segment)
+{
+	if (shm_repair_step(&segment->seg, REAP_REGIONS) == 0)
+		return false;
+	if (segment->seg.repair_arena_plus_one == 0)
+		repair_note(segment);
+	return true;
+}
+
 /* Those that waited get a new try. */
 static void
 waiting_wake(struct reaper *reaper)
@@ -70,8 +96,15 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (TAILQ_EMPTY(&reaper->ready))
 		waiting_wake(reaper);
-	if (!TAILQ_EMPTY(&reaper->ready))
-		slice_run(reaper, TAILQ_FIRST(&reaper->ready));
+	struct slot *slot = TAILQ_FIRST(&reaper->ready);
+	if (slot != NULL && repair_run(slot->segment)) {
+		/* Other segments' dead first, for a hostile client can break
+		 * arenas as fast as they are repaired. */
+		TAILQ_REMOVE(&reaper->ready, slot, link);
+		slot_enqueue(reaper, slot, false);
+	} else if (slot != NULL) {
+		slice_run(reaper, slot);
+	}
 	timer_arm(reaper);
 }
 

@@ -8,10 +8,11 @@
 #include "server/server.h"
 #include "server/slot.h"
 
-/* Chunks that one slice looks at. */
+/* Chunks that one slice looks at, and regions that one repairs. */
 #define REAP_SLICE    4096
+#define REAP_REGIONS  2
 /* How long a slot waits whose reclaim needs a lock or a reader to go. */
-#define REAP_RETRY_MS 10
+#define REAP_RETRY_MS 5
 
 int reap_init(struct reaper *reaper, struct event_base *base) SHM_MUSTCHECK;
 void reap_release(struct reaper *reaper);

@@ -122,9 +122,14 @@ holder_has_no_socket(const struct rundir *dir, unsigned *tries)
 }
 
 static int
-lock_take(struct rundir *dir)
+lock_take(struct rundir *dir, int kept_fd)
 {
 	unsigned tries = 0;
+	dir->lock_fd = kept_fd;
+	if (kept_fd >= 0 && lock_is_current(dir))
+		return 0;
+	if (kept_fd >= 0)
+		close(kept_fd);
 	for (;;) {
 		dir->lock_fd = openat(dir->fd, LOCK_NAME,
 		    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -138,7 +143,6 @@ lock_take(struct rundir *dir)
 			return 0;
 		if (!is_ours && !holder_has_no_socket(dir, &tries)) {
 			holder_log(dir);
-			close(dir->lock_fd);
 			return SHM_EEXIST;
 		}
 		close(dir->lock_fd);
@@ -147,10 +151,11 @@ lock_take(struct rundir *dir)
 
 /* For people, and for the message of the daemon that is refused. */
 static int
-lock_write_pid(const struct rundir *dir)
+lock_write_pid(const struct rundir *dir, pid_t leader)
 {
 	char pid[16];
-	int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+	int n = snprintf(
+	    pid, sizeof pid, "%d\n", (int)(leader > 0 ? leader : getpid()));
 	if (ftruncate(dir->lock_fd, 0) == 0 &&
 	    pwrite(dir->lock_fd, pid, (size_t)n, 0) == n)
 		return 0;
@@ -159,42 +164,61 @@ lock_write_pid(const struct rundir *dir)
 	return SHM_ESYSTEM;
 }
 
-int
-rundir_open(const char *path, mode_t mode, struct rundir *ret_dir)
+static int
+dir_open(struct rundir *dir)
 {
-	struct rundir dir = { .fd = -1, .lock_fd = -1 };
-	int n = snprintf(dir.path, sizeof dir.path, "%s", path);
-	if (n < 0 || (size_t)n >= sizeof dir.path)
-		return SHM_EINVAL;
-	int error = dir_make(&dir, mode);
-	if (error != 0)
-		return error;
-	dir.fd = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir.fd < 0) {
-		log_error("cannot open the socket directory %s: %s", dir.path,
+	dir->fd = open(dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir->fd < 0) {
+		log_error("cannot open the socket directory %s: %s", dir->path,
 		    strerror(errno));
 		return SHM_ESYSTEM;
 	}
-	error = dir_verify(&dir);
+	return dir_verify(dir);
+}
+
+int
+rundir_open(const char *path, mode_t mode, const struct rundir_kept *kept,
+    struct rundir *ret_dir)
+{
+	struct rundir dir = {
+		.fd = -1, .lock_fd = -1, .is_made = kept->is_made
+	};
+	int n = snprintf(dir.path, sizeof dir.path, "%s", path), error;
+	int kept_fd = kept->lock_fd;
+	error = n < 0 || (size_t)n >= sizeof dir.path ? SHM_EINVAL : 0;
 	if (error == 0)
-		error = lock_take(&dir);
+		error = dir_make(&dir, mode);
+	if (error == 0)
+		error = dir_open(&dir);
+	if (error == 0) {
+		error = lock_take(&dir, kept_fd);
+		kept_fd = -1;
+	}
+	if (error == 0)
+		error = lock_write_pid(&dir, kept->leader);
 	if (error != 0)
-		goto fail_dir;
-	error = lock_write_pid(&dir);
-	if (error != 0)
-		goto fail_lock;
+		goto fail;
 	*ret_dir = dir;
 	return 0;
-fail_lock:
-	close(dir.lock_fd);
-fail_dir:
-	close(dir.fd);
+fail:
+	if (kept_fd >= 0)
+		close(kept_fd);
+	if (dir.lock_fd >= 0)
+		close(dir.lock_fd);
+	if (dir.fd >= 0)
+		close(dir.fd);
 	return error;
 }
 
 void
-rundir_close(struct rundir *dir)
+rundir_close(struct rundir *dir, bool is_kept)
 {
+	if (is_kept) {
+		close(dir->lock_fd);
+		close(dir->fd);
+		dir->fd = dir->lock_fd = -1;
+		return;
+	}
 	if (unlinkat(dir->fd, LOCK_NAME, 0) != 0)
 		log_warn("cannot remove %s/" LOCK_NAME ": %s", dir->path,
 		    strerror(errno));

@@ -19,7 +19,14 @@ struct rundir {
 	char path[PATH_MAX];
 	int fd;       /* the directory */
 	int lock_fd;  /* holds the lock */
-	bool is_made; /* by us */
+	bool is_made; /* by us, or a daemon that we follow */
+};
+
+/* What is left by a daemon that we follow. */
+struct rundir_kept {
+	int lock_fd; /* owned by whoever opens with it; -1: nothing is left */
+	bool is_made;
+	pid_t leader; /* to be signalled by people; 0: this process */
 };
 
 /*
@@ -30,14 +37,16 @@ struct rundir {
 int rundir_resolve(const char *configured, char *ret, size_t len) SHM_MUSTCHECK;
 
 /*
- * Make the directory PATH with MODE if it is missing, and lock it.  Errors are
+ * Make the directory PATH with MODE if it is missing, and lock it; or go on
+ * with the lock that a daemon before had, if KEPT->fd is not -1.  Errors are
  * logged: SHM_EEXIST (another daemon serves it), SHM_EPERM (it belongs to
  * somebody else, or others may write to it), SHM_ESYSTEM.
  */
-int rundir_open(
-    const char *path, mode_t mode, struct rundir *ret_dir) SHM_MUSTCHECK;
+int rundir_open(const char *path, mode_t mode, const struct rundir_kept *kept,
+    struct rundir *ret_dir) SHM_MUSTCHECK;
 
-/* Remove the lock, and the directory if we made it and it is empty. */
-void rundir_close(struct rundir *dir);
+/* Remove the lock, and the directory if we made it and it is empty; unless
+ * IS_KEPT, when all of it stays for the next daemon. */
+void rundir_close(struct rundir *dir, bool is_kept);
 
 #endif

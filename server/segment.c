@@ -13,6 +13,12 @@
 #include "server/tune.h"
 #include "shm/daemon.h"
 
+const char *const segment_start_names[] = {
+	[SEGMENT_COLD] = "cold",
+	[SEGMENT_WARM] = "warm",
+	[SEGMENT_RECOVERED] = "recovered",
+};
+
 struct segment *
 segment_find(struct server *server, const char *name)
 {
@@ -151,6 +157,56 @@ segment_create(struct server *server, const struct segment_spec *spec,
 	return 0;
 }
 
+/* The mapping of somebody else's memory, and whether it is what it was. */
+static int
+memory_adopt(struct segment *segment, int fd, int pins_fd)
+{
+	int error = shm_seg_map(fd, pins_fd, false, &segment->seg);
+	if (error != 0) {
+		close(fd);
+		close(pins_fd);
+		return error;
+	}
+	struct shm_seg *seg = &segment->seg;
+	bool was_stopped = atomic_load_explicit(&seg->super->daemon_pid,
+			       memory_order_relaxed) == 0;
+	segment->start = was_stopped ? SEGMENT_WARM : SEGMENT_RECOVERED;
+	error = SHM_ECORRUPT;
+	if (memcmp(seg->super->id, segment->id, sizeof segment->id) == 0)
+		error = shm_daemon_start(seg);
+	if (error != 0)
+		shm_seg_unmap(seg);
+	return error;
+}
+
+int
+segment_adopt(struct server *server, const struct store_segment_name *name,
+    int fd, int pins_fd, struct segment **ret_segment)
+{
+	bool is_new = segment_find(server, name->name) == NULL;
+	struct segment *segment = is_new ? calloc(1, sizeof *segment) : NULL;
+	if (segment == NULL) {
+		close(fd);
+		close(pins_fd);
+		return is_new ? SHM_ENOMEM : SHM_EEXIST;
+	}
+	snprintf(segment->name, sizeof segment->name, "%s", name->name);
+	memcpy(segment->id, name->id, sizeof segment->id);
+	segment->mode = name->mode;
+	segment->owner = name->uid;
+	segment->group = name->gid;
+	segment->size = name->size;
+	segment->created = (double)name->second;
+	int error = memory_adopt(segment, fd, pins_fd);
+	if (error != 0) {
+		free(segment);
+		return error;
+	}
+	TAILQ_INSERT_TAIL(&server->segments, segment, link);
+	*ret_segment = segment;
+	return 0;
+}
+
 static int
 configured_create(struct server *server, const struct config *config,
     const struct config_section *section)
@@ -173,6 +229,7 @@ configured_create(struct server *server, const struct config *config,
 		return error;
 	}
 	tune_configure(segment, config);
+	store_segment(&server->store, segment);
 	value_format("bytes", spec.size, size);
 	log_info("segment %s: made, limit %s, mode %04o", segment->name, size,
 	    segment->mode);
@@ -191,12 +248,38 @@ segment_create_configured(struct server *server, const struct config *config)
 void
 segment_destroy(struct server *server, struct segment *segment)
 {
+	/* First: a segment without clients is better than the reverse. */
+	store_segment_remove(&server->store, segment);
+	segment_leave(server, segment);
+}
+
+void
+segment_leave(struct server *server, struct segment *segment)
+{
 	for (uint32_t i = 0; i < SHM_CLIENTS; i++)
 		if (segment->slots[i] != NULL)
 			slot_forget(segment->slots[i]);
 	shm_daemon_stop(&segment->seg);
-	shm_seg_unmap(&segment->seg);
 	TAILQ_REMOVE(&server->segments, segment, link);
+	segment->is_destroyed = true;
+	segment_hold(segment);
+	segment_drop(segment);
+}
+
+void
+segment_hold(struct segment *segment)
+{
+	if (segment != NULL)
+		segment->n_jobs++;
+}
+
+void
+segment_drop(struct segment *segment)
+{
+	if (segment == NULL || --segment->n_jobs > 0 || !segment->is_destroyed)
+		return;
+	shm_seg_unmap(&segment->seg);
+	free(segment->readers);
 	free(segment);
 }
 
@@ -253,13 +336,14 @@ segment_peaks(struct segment *segment, const struct shm_bytes *bytes)
 }
 
 void
-segment_remember(struct segment *segment, const struct shm_client_stats *last,
-    uint64_t bytes, uint64_t chunks)
+segment_remember(struct segment *segment, const struct slot *slot)
 {
 	struct segment_past *past = &segment->past[segment->next_past];
 	segment->next_past = (segment->next_past + 1) % SEGMENT_PAST;
-	past->last = *last;
+	past->last = slot->last;
 	past->ended = segment->last_reclaimed = server_time();
-	past->bytes = bytes;
-	past->chunks = chunks;
+	past->noticed = slot->noticed;
+	past->repaired = slot->repaired;
+	past->bytes = slot->sum.bytes;
+	past->chunks = slot->sum.chunks;
 }

@@ -18,8 +18,10 @@
 #include "shm/seg.h"
 #include "shm/stats.h"
 
+struct reader_lag;
 struct server;
 struct slot;
+struct store_segment_name;
 
 /* Clients that are gone stay listed for as long, and at most so many. */
 #define SEGMENT_PAST_SECONDS 600
@@ -29,13 +31,24 @@ struct slot;
 struct segment_past {
 	struct shm_client_stats last;
 	double ended; /* seconds since the epoch; 0: the entry is free */
-	uint64_t bytes, chunks; /* that came back */
+	double noticed, repaired; /* of its slot */
+	uint64_t bytes, chunks;   /* that came back */
 };
+
+/* How this daemon came to a segment. */
+enum segment_start {
+	SEGMENT_COLD,      /* made it */
+	SEGMENT_WARM,      /* of a daemon that stopped */
+	SEGMENT_RECOVERED, /* of a daemon that was killed */
+};
+
+extern const char *const segment_start_names[];
 
 struct segment {
 	TAILQ_ENTRY(segment) link;
 	struct shm_seg seg;
 	char name[SHM_NAME_LEN];
+	enum segment_start start;
 	uint64_t id[2]; /* a copy: the superblock can be written by clients */
 	uint32_t mode;  /* permission bits */
 	uid_t owner;
@@ -51,6 +64,9 @@ struct segment {
 	double last_reclaimed; /* seconds since the epoch; 0: never */
 	struct log_limit misuse_limit;
 	uint64_t n_misuse_reports;
+	uint32_t n_jobs;            /* that walk it */
+	bool is_destroyed;          /* and goes when its last job has ended */
+	struct reader_lag *readers; /* see server/reader.h; may be NULL */
 };
 
 TAILQ_HEAD(segment_list, segment);
@@ -65,12 +81,21 @@ struct segment_spec {
 };
 
 /*
- * Make a segment.  SHM_EEXIST, SHM_EBUSY (max_segments), SHM_EINVAL (the name
- * or the mode), SHM_ERANGE (a size), SHM_EPERM (not allowed to give it to that
- * owner), SHM_ENOMEM, SHM_ESYSTEM; *RET_WHY then says more.
+ * Make a segment, which the caller tunes and then keeps.  SHM_EEXIST, SHM_EBUSY
+ * (max_segments), SHM_EINVAL (the name or the mode), SHM_ERANGE (a size),
+ * SHM_EPERM (not allowed to give it to that owner), SHM_ENOMEM, SHM_ESYSTEM;
+ * *RET_WHY then says more.
  */
 int segment_create(struct server *server, const struct segment_spec *spec,
     struct segment **ret_segment, const char **ret_why) SHM_MUSTCHECK;
+
+/*
+ * Go on with the segment that was kept under NAME, whose memory is FD and
+ * PINS_FD, which are taken over in any case.  SHM_EEXIST, SHM_ENOMEM, and
+ * errors of shm_seg_map() and shm_daemon_start().
+ */
+int segment_adopt(struct server *server, const struct store_segment_name *name,
+    int fd, int pins_fd, struct segment **ret_segment) SHM_MUSTCHECK;
 
 /* Make those that CONFIG names and that are not there; errors are logged. */
 int segment_create_configured(
@@ -86,6 +111,14 @@ uint32_t segment_clients(const struct server *server);
 /* Forget SEGMENT and its clients, whose connections end. */
 void segment_destroy(struct server *server, struct segment *segment);
 
+/* The same, because the daemon ends: what is kept of it stays. */
+void segment_leave(struct server *server, struct segment *segment);
+
+/* Keep SEGMENT's memory mapped, also when it is destroyed, until it is dropped
+ * as often.  NULL is fine. */
+void segment_hold(struct segment *segment);
+void segment_drop(struct segment *segment);
+
 /*
  * A descriptor of SEGMENT's memory for a client, which the caller owns; a
  * read-only one cannot be opened again for writing by another user.
@@ -97,8 +130,7 @@ int segment_descriptor(const struct segment *segment, bool is_read_only,
 /* Raise the peaks to what BYTES says. */
 void segment_peaks(struct segment *segment, const struct shm_bytes *bytes);
 
-/* Remember a client that is gone. */
-void segment_remember(struct segment *segment,
-    const struct shm_client_stats *last, uint64_t bytes, uint64_t chunks);
+/* Remember the client of SLOT, which is gone. */
+void segment_remember(struct segment *segment, const struct slot *slot);
 
 #endif

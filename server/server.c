@@ -1,16 +1,24 @@
 #include "server/server.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "server/adopt.h"
 #include "server/attach.h"
 #include "server/control.h"
+#include "server/heir.h"
+#include "server/job.h"
 #include "server/log.h"
 #include "server/reap.h"
+#include "server/save.h"
 #include "server/slot.h"
 #include "server/timer.h"
 #include "server/tune.h"
@@ -32,7 +40,7 @@ server_time(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (double)now.tv_sec + (double)(now.tv_nsec / 1000000) / 1e3;
+	return (double)now.tv_sec + (double)(now.tv_nsec / 1000) / 1e6;
 }
 
 /* ---- Configuration ------------------------------------------------------- */
@@ -102,7 +110,7 @@ restart_keys_log(const struct server *server, const struct config *after)
 {
 	static const enum config_key keys[] = { CONFIG_RESERVE, CONFIG_MODE,
 		CONFIG_OWNER, CONFIG_GROUP, CONFIG_ADMIN_GROUP,
-		CONFIG_MONITOR_GROUP, CONFIG_MAX_CONNECTIONS };
+		CONFIG_MONITOR_GROUP, CONFIG_MAX_CONNECTIONS, CONFIG_PRIORITY };
 	const struct config *before = &server->config;
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
 		if (config_number(before, NULL, keys[i]) !=
@@ -152,15 +160,21 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		return;
 	}
 	log_info("stopping on signal %d", (int)number);
+	/* The service manager may start us again at once, and gives all back;
+	 * if it does not, it removes the directory. */
+	server->is_leaving |= server->store.is_systemd;
+	if (number == SIGUSR1 && server->store.link >= 0)
+		server->is_leaving = server->is_again = true;
 	event_base_loopbreak(server->base);
 }
 
 static int
 signals_init(struct server *server)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	static const int numbers[SERVER_SIGNALS] = { SIGTERM, SIGINT, SIGHUP,
+		SIGUSR1 };
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+	for (size_t i = 0; i < SERVER_SIGNALS; i++) {
 		server->signals[i] =
 		    evsignal_new(server->base, numbers[i], on_signal, server);
 		if (server->signals[i] == NULL ||
@@ -189,6 +203,18 @@ descriptors_raise(void)
 		    (unsigned long long)limit.rlim_max / 2);
 }
 
+/* Little to do, but others wait for it: the daemon goes first. */
+static void
+priority_raise(const struct server *server)
+{
+	int by = (int)config_number(&server->config, NULL, CONFIG_PRIORITY);
+	if (by == 0 || getpriority(PRIO_PROCESS, 0) != 0)
+		return;
+	if (setpriority(PRIO_PROCESS, 0, -by) != 0)
+		log_debug("the scheduling priority stays as it is: %s",
+		    strerror(errno));
+}
+
 /* Whether users other than the daemon's are let in. */
 static bool
 is_shared(const struct server *server)
@@ -205,34 +231,88 @@ is_shared(const struct server *server)
 }
 
 static int
-dir_open(struct server *server)
+dir_open(struct server *server, struct kept_list *kept)
 {
 	char path[PATH_MAX];
+	struct rundir_kept before = { .lock_fd = -1,
+		.leader = server->store.link >= 0 ? getppid() : 0 };
 	const char *configured = config_text(&server->config, CONFIG_SOCKET);
 	if (rundir_resolve(configured, path, sizeof path) != 0) {
 		log_error("the socket directory's name is empty or too long");
 		return SHM_EINVAL;
 	}
-	return rundir_open(path, is_shared(server) ? 0755 : 0700, &server->dir);
+	if (server->options->is_takeover) {
+		int error = heir_take(server, path, kept);
+		if (error != 0)
+			return error;
+	}
+	struct kept *lock = kept_find(kept, "lock/");
+	server->has_lock = lock != NULL;
+	if (lock != NULL)
+		before.is_made = strcmp(lock->name, "lock/1") == 0;
+	before.lock_fd = kept_take(lock, 0);
+	return rundir_open(
+	    path, is_shared(server) ? 0755 : 0700, &before, &server->dir);
 }
 
 static int
-listeners_open(struct server *server)
+listener_open(struct server *server, struct listener *listener, mode_t mode,
+    gid_t group, struct kept_list *kept)
+{
+	char name[KEPT_NAME];
+	snprintf(name, sizeof name, "socket/%s", listener->ops->name);
+	/* The longer name has its own entry. */
+	struct kept *entry = NULL;
+	for (size_t i = 0; i < kept->n; i++)
+		if (strcmp(kept->entry[i].name, name) == 0)
+			entry = &kept->entry[i];
+	int fd = kept_take(entry, 0);
+	int error = listen_open(listener, &server->dir, mode, group, fd);
+	if (error != 0 || (fd >= 0 && listener->fd == fd))
+		return error;
+	store_remove(&server->store, name);
+	store_listener(&server->store, listener);
+	return 0;
+}
+
+static int
+listeners_open(struct server *server, struct kept_list *kept)
 {
 	gid_t admin = server->policy.admin_group;
 	gid_t monitor = server->policy.monitor_group;
 	bool is_anybody = monitor == PEER_ANY_GROUP;
-	int error = listen_open(&server->control, &server->dir,
-	    admin == PEER_NO_GROUP ? 0600 : 0660, admin);
+	int error = listener_open(server, &server->control,
+	    admin == PEER_NO_GROUP ? 0600 : 0660, admin, kept);
 	if (error == 0)
-		error = listen_open(&server->control_ro, &server->dir,
+		error = listener_open(server, &server->control_ro,
 		    is_anybody ? 0666 : 0660,
-		    is_anybody ? PEER_NO_GROUP : monitor);
+		    is_anybody ? PEER_NO_GROUP : monitor, kept);
 	/* Last: who can attach finds all of the daemon ready. */
 	if (error == 0)
-		error = listen_open(
-		    &server->attach, &server->dir, 0666, PEER_NO_GROUP);
+		error = listener_open(
+		    server, &server->attach, 0666, PEER_NO_GROUP, kept);
 	return error;
+}
+
+/* Its own, and which of its segments' tells the most. */
+static int
+segments_open(struct server *server, struct kept_list *kept)
+{
+	const struct segment *segment;
+	const char *path = server->options->save_path;
+	uint32_t n = adopt_segments(server, kept);
+	int error = 0;
+	if (n == 0 && path != NULL)
+		error = save_read(server, path);
+	/* From here on the file gets stale, and would be read once more. */
+	if (error == 0 && path != NULL)
+		error = save_remove(path);
+	if (error != 0)
+		return error;
+	TAILQ_FOREACH(segment, &server->segments, link)
+	if (segment->start > server->start)
+		server->start = segment->start;
+	return segment_create_configured(server, &server->config);
 }
 
 static void
@@ -267,23 +347,50 @@ loop_init(struct server *server)
 	return error != 0 ? error : signals_init(server);
 }
 
-static int
-server_start(struct server *server)
+static void
+before_log(const struct keeper_legacy *legacy)
 {
+	if (legacy->before == 0)
+		return;
+	bool is_signal = WIFSIGNALED(legacy->status);
+	log_warn("the daemon before, pid %d, ended with %s %d; going on where "
+		 "it was",
+	    (int)legacy->before, is_signal ? "signal" : "status",
+	    is_signal ? WTERMSIG(legacy->status) : WEXITSTATUS(legacy->status));
+	if (legacy->n_crashes > 0)
+		log_warn("that was end %u by itself; the keeper gives up "
+			 "after %d in a row",
+		    legacy->n_crashes, KEEPER_CRASHES);
+}
+
+static int
+server_start(struct server *server, struct keeper_legacy *legacy)
+{
+	struct kept_list *kept = &legacy->kept;
 	int error = loop_init(server);
 	if (error != 0) {
 		log_error("the event loop cannot be made: out of memory");
+		close(legacy->link);
 		return error;
 	}
+	store_open(&server->store, server, legacy->link);
 	descriptors_raise();
-	error = dir_open(server);
+	priority_raise(server);
+	before_log(legacy);
+	error = dir_open(server, kept);
 	if (error != 0)
 		return error;
-	error = segment_create_configured(server, &server->config);
+	if (!server->has_lock)
+		store_lock(&server->store, server);
+	error = segments_open(server, kept);
 	if (error == 0)
-		error = listeners_open(server);
+		error = listeners_open(server, kept);
+	if (error == 0)
+		adopt_clients(server, kept);
 	if (error == 0)
 		error = timer_init(server);
+	if (error == 0)
+		adopt_end(server, kept);
 	return error;
 }
 
@@ -291,20 +398,29 @@ static void
 server_stop(struct server *server)
 {
 	struct segment *segment;
-	/* First, so that few can come whom nobody would answer. */
-	listen_stop(&server->attach);
-	listen_stop(&server->control);
-	listen_stop(&server->control_ro);
+	sigset_t all;
+	bool is_kept = server->is_leaving;
+	store_say_stopping();
+	/* First: what is kept stays as it is until we have ended. */
+	store_close(&server->store);
+	/* Then, so that few can come whom nobody would answer. */
+	listen_stop(&server->attach, is_kept);
+	listen_stop(&server->control, is_kept);
+	listen_stop(&server->control_ro, is_kept);
 	timer_release(server);
+	job_stop(server);
 	while ((segment = TAILQ_FIRST(&server->segments)) != NULL)
-		segment_destroy(server, segment);
+		segment_leave(server, segment);
 	listen_close(&server->attach);
 	listen_close(&server->control);
 	listen_close(&server->control_ro);
 	if (server->dir.fd >= 0)
-		rundir_close(&server->dir);
+		rundir_close(&server->dir, is_kept);
 	reap_release(&server->reaper);
-	for (size_t i = 0; i < 3; i++)
+	/* Told again, we end all the same, and with our own status. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	for (size_t i = 0; i < SERVER_SIGNALS; i++)
 		if (server->signals[i] != NULL)
 			event_free(server->signals[i]);
 	if (server->base != NULL)
@@ -312,11 +428,29 @@ server_stop(struct server *server)
 	config_release(&server->config);
 }
 
-int
-server_run(
-    const struct server_options *options, void (*ready)(void *arg), void *arg)
+static int
+server_serve(struct server *server)
 {
-	struct server server = { .options = options, .dir.fd = -1 };
+	do {
+		if (event_base_dispatch(server->base) < 0)
+			return SHM_ESYSTEM;
+	} while (server->heir >= 0 && !heir_give(server));
+	if (server->heir >= 0) {
+		server->is_leaving = true;
+		return 0;
+	}
+	const char *path = server->options->save_path;
+	job_stop(server);
+	return path != NULL && !server->is_again ? save_write(server, path) : 0;
+}
+
+int
+server_run(const struct server_options *options, struct keeper_legacy *legacy,
+    void (*ready)(void *arg), void *arg)
+{
+	struct server server = {
+		.options = options, .dir.fd = -1, .heir = -1, .store.link = -1
+	};
 	TAILQ_INIT(&server.segments);
 	server.attach.fd = server.control.fd = server.control_ro.fd = -1;
 	server.started_ms = server_now_ms();
@@ -324,21 +458,32 @@ server_run(
 	if (server_configure(options, &server.config, error_log, NULL) != 0 ||
 	    log_configure(&server.config) != 0) {
 		config_release(&server.config);
-		return error;
+		kept_release(&legacy->kept);
+		if (legacy->link >= 0)
+			close(legacy->link);
+		return EXIT_FAILURE;
 	}
 	policy_set(&server);
-	error = server_start(&server);
+	error = server_start(&server, legacy);
 	if (error == 0) {
 		log_info("shmallocd " PACKAGE_VERSION " serves %s with %" PRIu32
 			 " segment(s)",
 		    server.dir.path, segment_count(&server));
+		store_say_ready(&server.store);
 		if (ready != NULL)
 			ready(arg);
-		if (event_base_dispatch(server.base) < 0)
-			error = SHM_ESYSTEM;
+		error = server_serve(&server);
 	}
+	/* The keeper tries again, with what was kept. */
+	server.is_leaving |= error != 0 && kept_find(&legacy->kept, "") != NULL;
 	server_stop(&server);
+	/* Whoever takes over begins now. */
+	if (server.heir >= 0)
+		close(server.heir);
+	kept_release(&legacy->kept);
 	if (error == 0)
 		log_info("stopped");
-	return error;
+	if (error == 0 && server.is_again)
+		return KEEPER_AGAIN;
+	return error == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -6,7 +6,8 @@
  *	timer  -> segment                             the clock of every segment
  *	config -> segment, tune                       values and their sources
  *
- * One thread, one event loop; nothing in it waits.
+ * One event loop; nothing in it waits.  What walks a whole segment is done by a
+ * second thread: see server/job.h.
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -18,10 +19,12 @@
 #include <event2/event.h>
 
 #include "server/config.h"
+#include "server/keeper.h"
 #include "server/listen.h"
 #include "server/peer.h"
 #include "server/rundir.h"
 #include "server/segment.h"
+#include "server/store.h"
 
 /* How to make the configuration again: at the start, and on SIGHUP. */
 struct server_options {
@@ -30,16 +33,22 @@ struct server_options {
 	bool is_default_config_off;
 	const char *const *assignments; /* NAME=VALUE or SEGMENT:NAME=VALUE */
 	size_t n_assignments;
-	bool is_idle_exit; /* end when the last client has left */
+	bool is_idle_exit;     /* end when the last client has left */
+	bool is_takeover;      /* from the daemon that runs */
+	const char *save_path; /* or NULL */
 };
 
 TAILQ_HEAD(slot_queue, slot);
+
+#define SERVER_SIGNALS 4
 
 /* Dead clients whose memory is on its way back. */
 struct reaper {
 	struct event *timer;
 	struct slot_queue ready, waiting;
 };
+
+struct worker;
 
 struct server {
 	const struct server_options *options;
@@ -48,14 +57,21 @@ struct server {
 	struct rundir dir;
 	struct peer_policy policy;
 	struct listener attach, control, control_ro;
+	struct store store;
 	struct segment_list segments;
 	struct reaper reaper;
+	struct worker *worker; /* see server/job.h; NULL: not needed yet */
 	struct event *tick;
-	struct event *signals[3];
+	struct event *signals[SERVER_SIGNALS];
 	uint64_t started_ms; /* CLOCK_MONOTONIC */
 	uint64_t system_pages;
 	uint64_t n_ticks;
 	bool had_client;
+	bool has_lock;            /* of the daemon before */
+	enum segment_start start; /* the best of its segments' */
+	int heir;                 /* socket to who takes over, or -1 */
+	bool is_leaving;          /* ends, and all of it stays for another */
+	bool is_again;            /* ends, so that the keeper starts another */
 };
 
 /*
@@ -65,10 +81,13 @@ int server_configure(const struct server_options *options,
     struct config *config, config_report_fn report, void *arg) SHM_MUSTCHECK;
 
 /*
- * Serve OPTIONS until a signal, or the last client, ends it.  READY (or NULL)
- * is called with ARG when clients can attach.  0, or an error that was logged.
+ * Serve OPTIONS until a signal, or the last client, ends it, going on where the
+ * daemon was that left LEGACY (which is taken over).  READY (or NULL) is called
+ * with ARG when clients can attach.  The exit status: EXIT_SUCCESS,
+ * KEEPER_AGAIN, or EXIT_FAILURE after an error that was logged.
  */
-int server_run(const struct server_options *options, void (*ready)(void *arg),
+int server_run(const struct server_options *options,
+    struct keeper_legacy *legacy, void (*ready)(void *arg),
     void *arg) SHM_MUSTCHECK;
 
 /* Read the configuration again and apply what changed; all or nothing. */

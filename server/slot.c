@@ -1,9 +1,12 @@
 #include "server/slot.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "server/attach.h"
@@ -22,6 +25,15 @@ on_death(evutil_socket_t fd, short what, void *arg)
 	slot_end(slot, "its process has ended");
 }
 
+/* A client that writes over the table of clients must not get us to give out a
+ * slot twice. */
+static bool
+is_taken(const void *arg, uint32_t index)
+{
+	const struct segment *segment = arg;
+	return segment->slots[index] != NULL;
+}
+
 int
 slot_open(struct server *server, struct segment *segment, struct conn *conn,
     int pidfd, const struct shm_identity *who, struct slot **ret_slot)
@@ -33,8 +45,11 @@ slot_open(struct server *server, struct segment *segment, struct conn *conn,
 	slot->death = event_new(server->base, pidfd, EV_READ, on_death, slot);
 	if (slot->death == NULL || event_add(slot->death, NULL) != 0)
 		goto fail_slot;
+	struct shm_identity identity = *who;
+	identity.is_taken = is_taken;
+	identity.arg = segment;
 	error = shm_client_open(
-	    &segment->seg, who, &slot->index, &slot->generation);
+	    &segment->seg, &identity, &slot->index, &slot->generation);
 	if (error != 0)
 		goto fail_slot;
 	slot->server = server;
@@ -48,6 +63,7 @@ slot_open(struct server *server, struct segment *segment, struct conn *conn,
 	segment->slots[slot->index] = slot;
 	segment->n_slots++;
 	server->had_client = true;
+	store_slot(&server->store, slot);
 	*ret_slot = slot;
 	return 0;
 fail_slot:
@@ -62,10 +78,13 @@ fail:
 static void
 slot_free(struct slot *slot)
 {
+	store_slot_remove(&slot->server->store, slot);
 	slot->segment->slots[slot->index] = NULL;
 	slot->segment->n_slots--;
-	event_free(slot->death);
-	close(slot->pidfd);
+	if (slot->death != NULL)
+		event_free(slot->death);
+	if (slot->pidfd >= 0)
+		close(slot->pidfd);
 	if (slot->conn != NULL)
 		attach_forget(slot->conn);
 	free(slot);
@@ -92,13 +111,31 @@ slot_end(struct slot *slot, const char *why)
 		return;
 	slot->state = SLOT_RECLAIMING;
 	slot->died_ms = server_now_ms();
-	event_del(slot->death);
+	slot->noticed = server_time();
+	if (slot->death != NULL)
+		event_del(slot->death);
 	if (!shm_client_read(&segment->seg, slot->index, &slot->last))
 		memset(&slot->last, 0, sizeof slot->last);
 	log_debug("segment %s: slot %" PRIu32 ", pid %d (%s): %s",
 	    segment->name, slot->index, (int)slot->pid, slot->command, why);
+	slot->n_locks = shm_client_locks(&segment->seg, slot->index);
 	shm_client_death(&segment->seg, slot->index);
 	reap_add(&slot->server->reaper, slot);
+}
+
+int
+slot_kill(struct slot *slot)
+{
+	if (slot->is_guessed) {
+		errno = EPERM;
+		return SHM_EPERM;
+	}
+	/* Its death is on its way already if it is gone. */
+	if (syscall(SYS_pidfd_send_signal, slot->pidfd, SIGKILL, NULL, 0) ==
+		0 ||
+	    errno == ESRCH)
+		return 0;
+	return errno == EPERM ? SHM_EPERM : SHM_ESYSTEM;
 }
 
 void
@@ -118,8 +155,7 @@ end_remember(struct slot *slot)
 	char bytes[VALUE_LEN];
 	slot->last.pid = (uint32_t)slot->pid;
 	slot->last.uid = slot->uid;
-	segment_remember(
-	    slot->segment, &slot->last, slot->sum.bytes, slot->sum.chunks);
+	segment_remember(slot->segment, slot);
 	value_format("bytes", slot->sum.bytes, bytes);
 	log_info("segment %s: pid %d (%s) %s: %s in %" PRIu64
 		 " chunks came back after %" PRIu64 " ms",
@@ -145,7 +181,7 @@ static bool
 process_has_ended(const struct slot *slot)
 {
 	struct pollfd poll_fd = { .fd = slot->pidfd, .events = POLLIN };
-	return poll(&poll_fd, 1, 0) > 0;
+	return slot->pidfd < 0 || poll(&poll_fd, 1, 0) > 0;
 }
 
 /* What became of SLOT's process?  True if that ended the slot. */
@@ -211,4 +247,83 @@ slot_sweep(struct segment *segment)
 		    slot->state != SLOT_RECLAIMING && !fate_settle(slot))
 			orphan_note(slot);
 	}
+}
+
+/* ---- From an earlier daemon ---------------------------------------------- */
+
+/* Its reclaim had begun; it waits for an answer if it is alive. */
+static void
+reclaim_resume(struct slot *slot)
+{
+	slot->state = SLOT_RECLAIMING;
+	slot->is_detached = slot->conn != NULL && !process_has_ended(slot);
+	slot->died_ms = server_now_ms();
+	slot->noticed = server_time();
+	if (!shm_client_read(&slot->segment->seg, slot->index, &slot->last))
+		memset(&slot->last, 0, sizeof slot->last);
+	reap_add(&slot->server->reaper, slot);
+}
+
+static int
+death_watch(struct slot *slot)
+{
+	if (slot->pidfd < 0)
+		return 0;
+	slot->death =
+	    event_new(slot->server->base, slot->pidfd, EV_READ, on_death, slot);
+	return slot->death != NULL && event_add(slot->death, NULL) == 0
+	    ? 0
+	    : SHM_ENOMEM;
+}
+
+static void
+adopted_fill(struct slot *slot, const struct slot_identity *who)
+{
+	slot->conn = who->conn;
+	slot->index = who->index;
+	slot->generation = who->generation;
+	slot->pid = who->pid;
+	slot->uid = who->uid;
+	slot->gid = who->gid;
+	slot->pidfd = who->pidfd;
+	slot->is_guessed = who->is_guessed;
+	slot->socket_ended_ms = server_now_ms();
+	snprintf(slot->command, sizeof slot->command, "%s", who->command);
+	if (slot->conn == NULL)
+		return;
+	slot->conn->owner = slot;
+	conn_set_idle(slot->conn, 0);
+}
+
+int
+slot_adopt(struct server *server, struct segment *segment,
+    const struct slot_identity *who)
+{
+	struct slot *slot = calloc(1, sizeof *slot);
+	if (slot == NULL)
+		goto fail;
+	slot->server = server;
+	slot->segment = segment;
+	slot->pidfd = who->pidfd;
+	if (death_watch(slot) != 0)
+		goto fail_slot;
+	adopted_fill(slot, who);
+	segment->slots[slot->index] = slot;
+	segment->n_slots++;
+	server->had_client = true;
+	if (who->is_dead)
+		reclaim_resume(slot);
+	else if (slot->pidfd < 0)
+		slot_end(slot, "it died while no daemon ran");
+	return 0;
+fail_slot:
+	if (slot->death != NULL)
+		event_free(slot->death);
+	free(slot);
+fail:
+	if (who->pidfd >= 0)
+		close(who->pidfd);
+	if (who->conn != NULL)
+		conn_close(who->conn, "no memory for its records");
+	return SHM_ENOMEM;
 }

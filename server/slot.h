@@ -43,6 +43,8 @@ struct slot {
 	bool is_detached; /* by its client, which is alive */
 	bool is_waiting;  /* in the reaper's waiting queue */
 	bool is_sick;     /* its reclaim failed, and that was logged */
+	bool is_evicted;  /* was to be killed for reading too long */
+	bool is_guessed;  /* its process is what the segment says */
 	pid_t pid;        /* 0: not visible from here */
 	uid_t uid;
 	gid_t gid;
@@ -52,19 +54,48 @@ struct slot {
 	struct shm_client_stats last; /* as its death was noticed */
 	struct shm_reclaimed sum;
 	uint64_t died_ms;
+	/* Its death was noticed, its locks repaired (0: it held none):
+	 * seconds since the epoch. */
+	double noticed, repaired;
+	uint32_t n_locks; /* that it held */
 	uint64_t socket_ended_ms;
 };
 
 /*
- * Give the process behind PIDFD (which is taken over, also on an error) and
- * CONN a slot of SEGMENT.  SHM_EBUSY (all are taken), SHM_ENOMEM.
+ * Give the process behind PIDFD, which is kept before this returns (and which
+ * is taken over, also on an error) and CONN a slot of SEGMENT.  SHM_EBUSY (all
+ * are taken), SHM_ENOMEM.
  */
 int slot_open(struct server *server, struct segment *segment, struct conn *conn,
     int pidfd, const struct shm_identity *who,
     struct slot **ret_slot) SHM_MUSTCHECK;
 
+/* A client that an earlier daemon had. */
+struct slot_identity {
+	uint32_t index, generation;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	const char *command; /* as the segment has it */
+	bool is_dead;        /* that daemon knew */
+	bool is_guessed;     /* PIDFD, from the pid in the segment */
+	int pidfd;           /* taken over; -1: it has died */
+	struct conn *conn;   /* or NULL */
+};
+
+/* Go on with it.  SHM_ENOMEM; then its descriptors are closed. */
+int slot_adopt(struct server *server, struct segment *segment,
+    const struct slot_identity *who) SHM_MUSTCHECK;
+
 /* The client is dead, or has detached; WHY for the log. */
 void slot_end(struct slot *slot, const char *why);
+
+/*
+ * Kill the slot's process, and no other, by its pidfd; its death is noticed as
+ * any other.  0, SHM_EPERM (also if only the segment says that it is the
+ * client's) or SHM_ESYSTEM, with errno.
+ */
+int slot_kill(struct slot *slot) SHM_MUSTCHECK;
 
 /* The slot's socket has ended: find out what that means. */
 void slot_socket_ended(struct slot *slot);

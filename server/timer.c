@@ -3,9 +3,11 @@
 #include <inttypes.h>
 
 #include "server/log.h"
-#include "server/memory.h"
+#include "server/reader.h"
+#include "server/reap.h"
 #include "server/slot.h"
 #include "shm/daemon.h"
+#include "shm/memory.h"
 
 /* What need not be done with each tick is done with each tenth. */
 #define SLOW_TICKS      10
@@ -15,11 +17,11 @@
 static void
 segment_tick(struct server *server, struct segment *segment)
 {
-	uint32_t repaired = shm_repair_dead_locks(&segment->seg);
-	if (repaired > 0)
-		log_info("segment %s: repaired %" PRIu32
-			 " arenas whose lock a dead client held",
-		    segment->name, repaired);
+	/* Locks without a slot that would tell of its death. */
+	if (shm_repair_step(&segment->seg, REAP_REGIONS) != 0)
+		log_debug("segment %s: repairs an arena whose lock a dead "
+			  "client held",
+		    segment->name);
 	uint64_t bytes = shm_tick(&segment->seg, server->system_pages);
 	if (bytes > 0)
 		log_debug("segment %s: %" PRIu64
@@ -57,11 +59,14 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	bool is_slow = server->n_ticks++ % SLOW_TICKS == 0;
-	if (is_slow)
-		server->system_pages = memory_pages("");
+	if (is_slow) {
+		server->system_pages = shm_memory_pages("");
+		store_say_alive();
+	}
 	TAILQ_FOREACH(segment, &server->segments, link)
 	{
 		segment_tick(server, segment);
+		reader_tick(segment);
 		if (is_slow)
 			segment_slow_tick(segment);
 	}

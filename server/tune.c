@@ -203,6 +203,20 @@ tune_configure(struct segment *segment, const struct config *config)
 }
 
 void
+tune_recover(struct segment *segment, const struct config *config)
+{
+	for (int i = 0; i < SHM_PARAMS; i++) {
+		enum shm_param param = (enum shm_param)i;
+		enum config_source source;
+		uint64_t value =
+		    tune_configured(config, segment, param, &source);
+		segment->source[param] = tune_value(segment, param) == value
+		    ? source
+		    : CONFIG_RUNTIME;
+	}
+}
+
+void
 tune_reconfigure(struct segment *segment, const struct config *before,
     const struct config *after)
 {

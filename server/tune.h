@@ -55,6 +55,12 @@ int tune_apply(struct segment *segment, const struct tune_change *changes,
 void tune_configure(struct segment *segment, const struct config *config);
 
 /*
+ * Find out who set the values of SEGMENT, which an earlier daemon had: the
+ * configuration where they agree, else an operator.  Nothing changes.
+ */
+void tune_recover(struct segment *segment, const struct config *config);
+
+/*
  * Apply to SEGMENT what differs between two configurations; what an operator
  * set at runtime stays unless the configuration changed there.
  */

@@ -93,6 +93,9 @@ past_put(
 {
 	Proto__ClientInfo *to = client_put(call, &past->last, "reclaimed");
 	CALL_PUT(to, ended, past->ended);
+	CALL_PUT(to, noticed, past->noticed);
+	if (past->repaired > 0)
+		CALL_PUT(to, repaired, past->repaired);
 	CALL_PUT(to, reclaimed_bytes, past->bytes);
 	CALL_PUT(to, reclaimed_chunks, past->chunks);
 	CALL_PUT(to, held_bytes, 0);

@@ -29,7 +29,7 @@ arena_check(struct call *call, bool has_arena, uint32_t arena, int32_t *ret)
 }
 
 int
-verb_trim(struct call *call)
+verb_trim_work(struct call *call)
 {
 	const Proto__TrimRequest *request = call->request->trim;
 	int32_t arena;
@@ -43,7 +43,15 @@ verb_trim(struct call *call)
 	CALL_PUT(
 	    to, bytes, shm_trim(&call->segment->seg, arena, request->dry_run));
 	CALL_PUT(to, dry_run, request->dry_run);
-	if (!request->dry_run)
+	call->work = to;
+	return 0;
+}
+
+int
+verb_trim(struct call *call)
+{
+	Proto__Trimmed *to = call->work;
+	if (!to->dry_run)
 		log_info("segment %s: trimmed by %s: %" PRIu64 " bytes",
 		    call->segment->name, call->who, to->bytes);
 	call->reply->trimmed = to;
@@ -92,7 +100,7 @@ checked_reset(struct call *call, Proto__Checked *to)
 }
 
 int
-verb_check(struct call *call)
+verb_check_work(struct call *call)
 {
 	bool repair = call->request->check->repair;
 	unsigned tries = 0;
@@ -112,6 +120,14 @@ verb_check(struct call *call)
 		    "the segment is so damaged "
 		    "that it cannot be walked");
 	CALL_PUT(to, left, to->findings_total - to->repaired);
+	call->work = to;
+	return 0;
+}
+
+int
+verb_check(struct call *call)
+{
+	Proto__Checked *to = call->work;
 	if (to->findings_total > 0)
 		log_warn("segment %s: check by %s: %" PRIu64
 			 " findings, %" PRIu64 " repaired",

@@ -15,7 +15,7 @@
 #define CELLS_DEFAULT 1024u
 #define CELLS_MAX     65536u
 
-enum class {
+enum piece_class {
 	CLASS_METADATA,
 	CLASS_OWNED,
 	CLASS_SHARED,
@@ -71,25 +71,40 @@ struct painting {
 #define ROW_METADATA (SHM_ARENAS + 1)
 #define ROWS         (SHM_ARENAS + 2)
 
-static enum class chunk_class(const struct shm_piece *piece) {
-	switch (piece->state){
-		case SHM_FREE : return piece->is_top ? CLASS_TOP : CLASS_FREE;
-		case SHM_FAST : return CLASS_FAST;
-		case SHM_CACHED : return CLASS_CACHED;
-		case SHM_REMOTE : case SHM_UNLINKED : case
-		SHM_RETIRED : return CLASS_PENDING;
-		case SHM_TAKING : case SHM_COMMITTED : case
-		SHM_SHARED : return CLASS_SHARED;
-		default : return CLASS_OWNED;
+static enum piece_class
+chunk_class(const struct shm_piece *piece)
+{
+	switch (piece->state) {
+	case SHM_FREE:
+		return piece->is_top ? CLASS_TOP : CLASS_FREE;
+	case SHM_FAST:
+		return CLASS_FAST;
+	case SHM_CACHED:
+		return CLASS_CACHED;
+	case SHM_REMOTE:
+	case SHM_UNLINKED:
+	case SHM_RETIRED:
+		return CLASS_PENDING;
+	case SHM_TAKING:
+	case SHM_SHARED:
+		return CLASS_SHARED;
+	default:
+		return CLASS_OWNED;
 	}
 }
 
-static enum class piece_class(const struct shm_piece *piece) {
-	if (piece->kind == SHM_PIECE_TAIL) return CLASS_TAIL;
-	if (piece->kind == SHM_PIECE_UNUSED) return CLASS_UNUSED;
-	enum class class = chunk_class(piece);
-	if (piece->kind == SHM_PIECE_CHUNK) return class;
-	if (class == CLASS_FREE || class == CLASS_TOP) return CLASS_EXTENT_FREE;
+static enum piece_class
+class_of(const struct shm_piece *piece)
+{
+	if (piece->kind == SHM_PIECE_TAIL)
+		return CLASS_TAIL;
+	if (piece->kind == SHM_PIECE_UNUSED)
+		return CLASS_UNUSED;
+	enum piece_class class = chunk_class(piece);
+	if (piece->kind == SHM_PIECE_CHUNK)
+		return class;
+	if (class == CLASS_FREE || class == CLASS_TOP)
+		return CLASS_EXTENT_FREE;
 	return class == CLASS_OWNED || class == CLASS_SHARED ? CLASS_EXTENT
 							     : class;
 }
@@ -129,8 +144,8 @@ cell_end(struct painting *painting, struct row *row)
 }
 
 static void
-bytes_paint(
-    struct painting *painting, struct row *row, enum class class, uint64_t len)
+bytes_paint(struct painting *painting, struct row *row, enum piece_class class,
+    uint64_t len)
 {
 	painting->totals[class] += len;
 	row->bytes += len;
@@ -152,7 +167,7 @@ on_piece(void *arg, const struct shm_piece *piece)
 	size_t row =
 	    piece->kind == SHM_PIECE_UNUSED ? ROW_UNUSED : piece->arena;
 	if (row < ROWS)
-		bytes_paint(painting, &painting->rows[row], piece_class(piece),
+		bytes_paint(painting, &painting->rows[row], class_of(piece),
 		    piece->len);
 }
 
@@ -267,8 +282,7 @@ map_put(struct call *call, struct painting *painting)
 	for (size_t i = 0; i <= ROW_UNUSED; i++)
 		row_put(call, painting, i, map);
 	legend_put(call, painting, map);
-	call->reply->map = map;
-	call->reply->body_case = PROTO__REPLY__BODY_MAP;
+	call->work = map;
 }
 
 /* The smallest power of two, of a page or more, of which CELLS cover SIZE. */
@@ -301,7 +315,7 @@ segment_paint(struct call *call, int32_t arena, struct painting *painting)
 }
 
 int
-verb_map(struct call *call)
+verb_map_work(struct call *call)
 {
 	const Proto__MapRequest *request = call->request->map;
 	uint32_t cells = request->cells == 0 ? CELLS_DEFAULT : request->cells;
@@ -321,4 +335,13 @@ verb_map(struct call *call)
 	painting_reset(&painting);
 	free(painting.rows);
 	return error;
+}
+
+/* All of it was drawn. */
+int
+verb_map(struct call *call)
+{
+	call->reply->map = call->work;
+	call->reply->body_case = PROTO__REPLY__BODY_MAP;
+	return 0;
 }

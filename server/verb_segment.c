@@ -109,6 +109,7 @@ verb_segment_create(struct call *call)
 		return call_fail(call, error, verb_text(call, name, 64),
 		    "segment '%s': %s", verb_text(call, name, 64), why);
 	created_tune(call, segment, request->quota_bytes);
+	store_segment(&call->server->store, segment);
 	value_format("bytes", spec.size, size);
 	log_info("segment %s: made by %s, limit %s, mode %04o", segment->name,
 	    call->who, size, segment->mode);

@@ -21,12 +21,15 @@ verb_daemon_info(struct call *call)
 	info->version = pool_strdup(call->pool, PACKAGE_VERSION);
 	CALL_PUT(info, pid, (uint32_t)getpid());
 	CALL_PUT(info, uptime_seconds, (double)up_ms / 1e3);
-	info->start_mode = pool_strdup(call->pool, "cold");
+	info->start_mode = pool_strdup(call->pool,
+	    segment_start_names[call->segment != NULL ? call->segment->start
+						      : call->server->start]);
 	if (call->segment != NULL) {
-		uint64_t starts = shm_load(&call->segment->seg.super->starts);
+		const struct shm_super *super = call->segment->seg.super;
+		uint64_t starts = shm_load(&super->starts);
 		CALL_PUT(info, restarts, starts > 0 ? starts - 1 : 0);
+		CALL_PUT(info, crash_recoveries, shm_load(&super->crashes));
 	}
-	CALL_PUT(info, crash_recoveries, 0);
 	return info;
 }
 
@@ -96,7 +99,6 @@ stats_read(struct call *call, bool is_exact, struct shm_stats *ret_stats)
 		return call_fail(call, error, NULL,
 		    "the segment's statistics cannot be read (error %d)",
 		    error);
-	segment_peaks(call->segment, &ret_stats->bytes);
 	return 0;
 }
 
@@ -233,35 +235,52 @@ fragmentation_put(
 /* ---- Verbs --------------------------------------------------------------- */
 
 int
-verb_stats(struct call *call)
+verb_stats_work(struct call *call)
 {
-	struct shm_stats stats;
-	int error = stats_read(call, call->request->stats->exact, &stats);
-	if (error != 0)
-		return error;
+	call->work = pool_alloc(call->pool, sizeof(struct shm_stats));
+	return stats_read(call, true, call->work);
+}
+
+static void
+stats_put(struct call *call, const struct shm_stats *stats)
+{
 	Proto__Stats *to = pool_alloc(call->pool, sizeof *to);
 	proto__stats__init(to);
 	to->schema = pool_strdup(call->pool, "shmalloc.stats/1");
 	CALL_PUT(to, time, server_time());
 	to->daemon = verb_daemon_info(call);
 	to->segment = verb_segment_info(call, call->segment);
-	CALL_PUT(to->segment, size_bytes, stats.bytes.size);
-	CALL_PUT(to->segment, used_bytes, stats.bytes.allocated);
-	CALL_PUT(to, exact, stats.is_exact);
-	to->bytes = bytes_put(call, &stats.bytes);
+	CALL_PUT(to->segment, size_bytes, stats->bytes.size);
+	CALL_PUT(to->segment, used_bytes, stats->bytes.allocated);
+	CALL_PUT(to, exact, stats->is_exact);
+	to->bytes = bytes_put(call, &stats->bytes);
 	to->peak = bytes_put(call, &call->segment->peak);
-	to->failures = verb_failures(call, stats.failures);
+	to->failures = verb_failures(call, stats->failures);
 	to->clients = verb_client_counts(call, call->segment);
-	recoveries_put(call, &stats, to);
-	activity_put(call, &stats, to);
-	fragmentation_put(call, &stats, to);
-	if (stats.is_exact)
-		CALL_PUT(to, objects, stats.objects);
-	verb_arenas_put(call, &stats, to);
-	verb_bins_put(call, &stats, to);
-	shm_stats_release(&stats);
+	recoveries_put(call, stats, to);
+	activity_put(call, stats, to);
+	fragmentation_put(call, stats, to);
+	if (stats->is_exact)
+		CALL_PUT(to, objects, stats->objects);
+	verb_arenas_put(call, stats, to);
+	verb_bins_put(call, stats, to);
 	call->reply->stats = to;
 	call->reply->body_case = PROTO__REPLY__BODY_STATS;
+}
+
+int
+verb_stats(struct call *call)
+{
+	struct shm_stats quick, *stats = call->work;
+	if (stats == NULL) {
+		int error = stats_read(call, false, &quick);
+		if (error != 0)
+			return error;
+		stats = &quick;
+	}
+	segment_peaks(call->segment, &stats->bytes);
+	stats_put(call, stats);
+	shm_stats_release(stats);
 	return 0;
 }
 
@@ -281,6 +300,7 @@ verb_status(struct call *call)
 	int error = stats_read(call, false, &stats);
 	if (error != 0)
 		return error;
+	segment_peaks(call->segment, &stats.bytes);
 	Proto__Status *to = pool_alloc(call->pool, sizeof *to);
 	uint64_t limit = tune_value(call->segment, SHM_PARAM_limit_hard);
 	proto__status__init(to);

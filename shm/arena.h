@@ -201,4 +201,14 @@ int shm_remote_cut_locked(struct shm_self *self, struct shm_arena *arena,
 int shm_arena_rebuild_locked(
     struct shm_self *self, struct shm_arena *arena) SHM_MUSTCHECK;
 
+/*
+ * The same in slices, the lock being held from the first to the last: begin,
+ * then step from *NEXT = 0 on, at most MAX regions of the arena's each, while
+ * that gives 1.
+ */
+int shm_arena_rebuild_begin_locked(
+    struct shm_self *self, struct shm_arena *arena) SHM_MUSTCHECK;
+int shm_arena_rebuild_step_locked(struct shm_self *self,
+    struct shm_arena *arena, uint32_t *next, uint32_t max) SHM_MUSTCHECK;
+
 #endif

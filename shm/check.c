@@ -57,10 +57,13 @@ arena_check_locked(struct shm_check *check)
 	memset(&check->sum, 0, sizeof(check->sum));
 	check->n_free = 0;
 	check->n_found = 0;
+	check->is_damaged = false;
 	if (shm_load(&check->arena->state) != SHM_ARENA_ACTIVE)
 		shm_check_note(
 		    check, SHM_I_SERVICE, 0, "the arena is out of service");
 	shm_check_heads(check);
+	if (check->is_damaged)
+		shm_arena_quarantine(check->arena);
 	if (check->n_free <= check->room)
 		shm_check_index(check);
 }
@@ -75,11 +78,12 @@ is_found(const struct shm_check *check, const struct shm_finding *finding)
 	return false;
 }
 
-/* Rebuild the index; what a second check doesn't find any more is repaired.
- * AGAIN is room for that check. */
+/* Let go what nobody has and rebuild the index; what a second check doesn't
+ * find any more is repaired.  AGAIN is room for that check. */
 static void
 arena_repair_locked(struct shm_check *check, struct shm_check *again)
 {
+	shm_check_disown(check);
 	if (shm_arena_rebuild_locked(&check->self, check->arena) != 0)
 		return;
 	shm_bump(&check->arena->repairs, 1);
@@ -141,7 +145,7 @@ check_all(struct report *report, struct shm_check *again)
 	uint32_t n = shm_walk_arenas(seg);
 	int error = 0;
 
-	shm_check_tables(check);
+	shm_check_tables(check, report->repair);
 	findings_report(report, check);
 	if (!room_make(check, SHM_REGION / SHM_CHUNK_MIN))
 		return SHM_ENOMEM;

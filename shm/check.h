@@ -52,6 +52,7 @@ struct shm_check {
 	 * only counted. */
 	uint64_t *free;
 	size_t n_free, room;
+	bool is_damaged; /* a head could not be read */
 	uint32_t n_found;
 	struct shm_finding found[SHM_CHECK_KEPT];
 };
@@ -62,10 +63,24 @@ void shm_check_note(struct shm_check *check, enum shm_invariant invariant,
 /* Heads, region by region; fills sum and free.  Lock held. */
 void shm_check_heads(struct shm_check *check);
 
+/* Who has the object at OFF, whose tag at PLACE said TAG: I12, I13. */
+void shm_check_owner(struct shm_check *check, uint64_t off,
+    const _Atomic uint32_t *place, uint32_t tag);
+
+/*
+ * Let go what names a client or a thread that isn't there: what a client's
+ * death left in an arena that was out of service, for one.  A client's objects
+ * become FREE (a rebuild links them), a thread's SHARED, since they may hang in
+ * a slot.  What a client has without a bit for its region gets the bit.  Lock
+ * held, and a rebuild follows.
+ */
+void shm_check_disown(struct shm_check *check);
+
 /* Lists, maps, top and counters against sum and free.  Lock held. */
 void shm_check_index(struct shm_check *check);
 
-/* What belongs to no arena.  No lock. */
-void shm_check_tables(struct shm_check *check);
+/* What belongs to no arena.  No lock.  With REPAIR regions that nobody has go
+ * back, and committed pages are counted again. */
+void shm_check_tables(struct shm_check *check, bool repair);
 
 #endif

@@ -5,8 +5,6 @@
 #include "shm/check.h"
 #include "shm/commit.h"
 #include "shm/head.h"
-#include "shm/tally.h"
-#include "shm/thread.h"
 #include "shm/walk.h"
 
 #define HEAD_ROOM 48u /* of a free chunk: head and links */
@@ -22,73 +20,12 @@ struct look {
 
 /* ---- Tags ---------------------------------------------------------------- */
 
-/* Is the tag that LOOK copied still there?  The owner of a live object may
- * change it at any time, and then what it says of him. */
-static bool
-tag_is_same(const struct look *look)
-{
-	return shm_get(look->tag) == look->head.tag;
-}
-
-static bool
-client_is_used(const struct shm_seg *seg, uint32_t slot, uint32_t generation)
-{
-	const struct shm_client *client;
-
-	if (slot < SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
-	    !shm_client_is_there(seg, slot))
-		return false;
-	client = &seg->clients[slot];
-	if (shm_get(&client->state) == SHM_CLIENT_FREE)
-		return false;
-	/* What a dead daemon had out carries its generation. */
-	return slot == SHM_DAEMON_SLOT ||
-	    ((shm_load(&client->generation) ^ generation) &
-		(SHM_TAG_GENERATIONS - 1)) == 0;
-}
-
-static bool
-bit_is_set(const struct shm_seg *seg, uint32_t slot, uint32_t region)
-{
-	const _Atomic uint64_t *word =
-	    seg->client_bits + (uint64_t)slot * seg->n_bit_words + region / 64;
-
-	return shm_committed_prefix(seg, shm_offset_of(seg, word), 8) == 8 &&
-	    (shm_get(word) >> region % 64 & 1);
-}
-
-static void
-owner_check(struct shm_check *check, const struct look *look)
-{
-	struct shm_seg *seg = check->self.seg;
-	uint32_t slot = shm_tag_owner(look->head.tag);
-	uint32_t generation = shm_tag_generation(look->head.tag);
-	const char *text = "a tag names a client that isn't there";
-
-	if (shm_state_is_thread(look->head.state)) {
-		uint64_t owner =
-		    slot < SHM_THREADS ? shm_thread_owner(seg, slot) : 0;
-
-		slot = shm_owner_slot(owner);
-		generation = (uint32_t)(owner >> 16 & 0xffff);
-		text = "a tag names a thread that isn't there";
-	}
-	if (!client_is_used(seg, slot, generation)) {
-		if (tag_is_same(look))
-			shm_check_note(check, SHM_I_OWNER, look->off, text);
-	} else if (!bit_is_set(seg, slot, shm_region_of(seg, look->off)) &&
-	    tag_is_same(look)) {
-		shm_check_note(check, SHM_I_BITS, look->off,
-		    "its owner's region bits don't cover an object");
-	}
-}
-
 static void
 tag_check(struct shm_check *check, const struct look *look)
 {
 	if (shm_state_is_client(look->head.state) ||
 	    shm_state_is_thread(look->head.state))
-		owner_check(check, look);
+		shm_check_owner(check, look->off, look->tag, look->head.tag);
 	else if (look->head.tag >> 12)
 		shm_check_note(check, SHM_I_TAG, look->off,
 		    "the tag of what nobody owns names an owner");
@@ -216,6 +153,7 @@ chunk_diagnose(
 	const struct shm_seg *seg = check->self.seg;
 	uint32_t word;
 
+	check->is_damaged = true;
 	if (shm_committed_prefix(seg, c, SHM_CHUNK_HEAD) < SHM_CHUNK_HEAD) {
 		shm_check_note(
 		    check, SHM_I_TILES, look->off, "a head has no page");
@@ -291,6 +229,7 @@ extent_diagnose(
 	const struct shm_page *entry = &seg->pages[page];
 	uint32_t word, n;
 
+	check->is_damaged = true;
 	if (shm_committed_prefix(seg, shm_offset_of(seg, entry),
 		sizeof(*entry)) < sizeof(*entry)) {
 		shm_check_note(check, SHM_I_TILES, look->off,

@@ -36,6 +36,8 @@ region_look(const struct shm_seg *seg, uint32_t region,
 	*ret_invariant = SHM_I_REGION;
 	if (kind >= SHM_REGION_KINDS)
 		return "a region is of no known kind";
+	if (kind == SHM_REGION_FREE && entry != 0)
+		return "a free region's entry names somebody";
 	if (kind == SHM_REGION_FREE) {
 		*ret_invariant = SHM_I_UNUSED;
 		return pages ? "a free region has pages" : NULL;
@@ -51,8 +53,37 @@ region_look(const struct shm_seg *seg, uint32_t region,
 	    : "a region belongs to an arena that isn't there";
 }
 
+/*
+ * Take REGION, which nobody has, as the daemon, and give it back.  Nobody else
+ * takes it meanwhile: the entry is swapped, or it is left alone.
+ */
 static void
-region_check(struct shm_check *check, uint32_t region)
+region_repair(struct shm_check *check, uint32_t region)
+{
+	struct shm_self *self = &check->self;
+	struct shm_seg *seg = self->seg;
+	uint64_t entry = shm_get(&seg->regions[region]);
+	enum shm_region_kind kind = shm_entry_kind(entry);
+
+	if (kind != SHM_REGION_FREE && kind != SHM_REGION_CLAIMED &&
+	    kind != SHM_REGION_MORE)
+		return;
+	shm_self_visit(self, region);
+	if (shm_cas(&seg->regions[region], &entry,
+		shm_region_entry(
+		    SHM_REGION_CLAIMED, 0, self->slot, self->generation)))
+		shm_region_return(seg, region, 1);
+}
+
+/* The last finding is repaired. */
+static void
+repaired_note(struct shm_check *check)
+{
+	check->found[check->n_found - 1].is_repaired = true;
+}
+
+static void
+region_check(struct shm_check *check, uint32_t region, bool repair)
 {
 	const struct shm_seg *seg = check->self.seg;
 	enum shm_invariant invariant;
@@ -65,6 +96,11 @@ region_check(struct shm_check *check, uint32_t region)
 		(void)sched_yield();
 	}
 	shm_check_note(check, invariant, shm_region_off(seg, region), text);
+	if (!repair)
+		return;
+	region_repair(check, region);
+	if (!region_look(seg, region, &invariant))
+		repaired_note(check);
 }
 
 /* Committed pages above the watermark. */
@@ -84,18 +120,18 @@ watermark_check(struct shm_check *check)
 static bool
 commits_go_on(const struct shm_seg *seg)
 {
-	for (uint32_t i = SHM_DAEMON_SLOT; i < SHM_CLIENTS; i++)
-		if (shm_client_is_there(seg, i) &&
-		    shm_get(&seg->clients[i].state) != SHM_CLIENT_FREE &&
+	for (uint32_t i = SHM_DAEMON_SLOT;
+	     i < SHM_CLIENTS && shm_client_is_there(seg, i); i++)
+		if (shm_get(&seg->clients[i].state) != SHM_CLIENT_FREE &&
 		    shm_get(&seg->clients[i].commit_pending))
 			return true;
 	return false;
 }
 
 static void
-commit_check(struct shm_check *check)
+commit_check(struct shm_check *check, bool repair)
 {
-	const struct shm_seg *seg = check->self.seg;
+	struct shm_seg *seg = check->self.seg;
 
 	for (int i = 0; i < LOOKS; i++) {
 		uint64_t word = shm_get(&seg->super->commit);
@@ -109,22 +145,25 @@ commit_check(struct shm_check *check)
 	shm_check_note(check, SHM_I_COMMIT,
 	    shm_offset_of(seg, &seg->super->commit),
 	    "the committed pages are not as many as the commit word says");
+	if (repair && check->n_found <= SHM_CHECK_KEPT &&
+	    shm_commit_recount(seg))
+		repaired_note(check);
 }
 
 void
-shm_check_tables(struct shm_check *check)
+shm_check_tables(struct shm_check *check, bool repair)
 {
 	struct shm_seg *seg = check->self.seg;
 	uint32_t used = shm_walk_regions(seg), first, n;
 
 	for (uint32_t i = 0; i < used && check->n_found < SHM_CHECK_KEPT;
 	     i += n) {
-		region_check(check, i);
+		region_check(check, i, repair);
 		if (shm_entry_kind(shm_get(&seg->regions[i])) !=
 			SHM_REGION_EXTENTS ||
 		    !shm_region_run(seg, i, &first, &n))
 			n = 1;
 	}
 	watermark_check(check);
-	commit_check(check);
+	commit_check(check, repair);
 }

@@ -40,7 +40,7 @@ shm_daemon_self(struct shm_seg *seg, struct shm_self *ret_self)
 
 /* The free slot to use next: a fresh one, unless enough have been used. */
 static uint32_t
-slot_choose(const struct shm_seg *seg)
+slot_choose(const struct shm_seg *seg, const struct shm_identity *who)
 {
 	uint32_t oldest = 0, n_free = 0, fresh = 0;
 	uint64_t least = UINT64_MAX;
@@ -48,6 +48,8 @@ slot_choose(const struct shm_seg *seg)
 	for (uint32_t i = SHM_DAEMON_SLOT + 1; i < SHM_CLIENTS; i++) {
 		const struct shm_client *client = &seg->clients[i];
 
+		if (who->is_taken && who->is_taken(who->arg, i))
+			continue;
 		if (!client_is_there(seg, i)) {
 			fresh = i;
 			break;
@@ -69,11 +71,13 @@ slot_commit(struct shm_self *self, uint32_t slot)
 	struct shm_seg *seg = self->seg;
 	uint64_t bits = shm_offset_of(
 	    seg, seg->client_bits + (uint64_t)slot * seg->n_bit_words);
-	int error = shm_commit(self, bits, UINT64_C(8) * seg->n_bit_words);
+	int error =
+	    shm_commit_record(self, bits, UINT64_C(8) * seg->n_bit_words);
 
-	return error ? error
-		     : shm_commit(self, shm_offset_of(seg, &seg->clients[slot]),
-			   sizeof(struct shm_client));
+	return error
+	    ? error
+	    : shm_commit_record(self, shm_offset_of(seg, &seg->clients[slot]),
+		  sizeof(struct shm_client));
 }
 
 static void
@@ -93,7 +97,7 @@ int
 shm_client_open(struct shm_seg *seg, const struct shm_identity *who,
     uint32_t *ret_slot, uint32_t *ret_generation)
 {
-	uint32_t slot = slot_choose(seg);
+	uint32_t slot = slot_choose(seg, who);
 	struct shm_client *client = &seg->clients[slot];
 	struct shm_self self;
 	int error;
@@ -137,14 +141,23 @@ shm_client_death(struct shm_seg *seg, uint32_t slot)
 
 /* ---- The daemon ---------------------------------------------------------- */
 
-/* A daemon killed while it changed tunables leaves an odd generation. */
-static void
-tunables_settle(struct shm_seg *seg)
-{
-	uint64_t generation = shm_load(&seg->tunables->generation);
+static_assert(
+    SHM_PARAMS <= sizeof(((struct shm_tunables *)0)->value) / 8, "layout");
 
-	if (generation & 1)
-		shm_put(&seg->tunables->generation, generation + 1);
+/*
+ * What a transaction changes is all in `next` before the generation becomes
+ * odd: from that store on it will happen, before it nothing has.
+ */
+static void
+tunables_finish(struct shm_tunables *tunables)
+{
+	uint64_t generation = shm_load(&tunables->generation);
+
+	if (!(generation & 1))
+		return;
+	for (int i = 0; i < SHM_PARAMS; i++)
+		shm_store(&tunables->value[i], shm_load(&tunables->next[i]));
+	shm_put(&tunables->generation, generation + 1);
 }
 
 /*
@@ -159,7 +172,7 @@ shm_daemon_start(struct shm_seg *seg)
 	if (shm_load(&seg->super->n_arenas) == 0 ||
 	    shm_load(&seg->super->n_arenas) > seg->max_arenas)
 		return SHM_ECORRUPT;
-	tunables_settle(seg);
+	tunables_finish(seg->tunables);
 	shm_store(&client->pid, (uint32_t)getpid());
 	shm_store(&client->state, SHM_CLIENT_LIVE);
 	shm_put(&client->generation, shm_load(&client->generation) + 1);
@@ -169,6 +182,8 @@ shm_daemon_start(struct shm_seg *seg)
 	seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
 	seg->has_miscount = !shm_commit_recount(seg);
 	shm_bump(&seg->super->starts, 1);
+	if (shm_load(&seg->super->daemon_pid) != 0)
+		shm_bump(&seg->super->crashes, 1);
 	shm_store(&seg->super->clock_ms, shm_clock_ms());
 	shm_put(&seg->super->daemon_pid, (uint64_t)getpid());
 	return 0;
@@ -185,7 +200,6 @@ shm_tunables_set(struct shm_seg *seg, uint32_t n,
     const struct shm_tunable_change *change, uint32_t *ret_bad)
 {
 	struct shm_tunables *tunables = seg->tunables;
-	uint64_t generation;
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct shm_param_info *info;
@@ -197,12 +211,13 @@ shm_tunables_set(struct shm_seg *seg, uint32_t n,
 		if (change[i].value < info->min || change[i].value > info->max)
 			return SHM_ERANGE;
 	}
-	generation = shm_load(&tunables->generation) | 1;
-	shm_put(&tunables->generation, generation);
-	atomic_thread_fence(memory_order_release);
+	for (int i = 0; i < SHM_PARAMS; i++)
+		shm_store(&tunables->next[i], shm_load(&tunables->value[i]));
 	for (uint32_t i = 0; i < n; i++)
-		shm_store(&tunables->value[change[i].param], change[i].value);
-	shm_put(&tunables->generation, generation + 1);
+		shm_store(&tunables->next[change[i].param], change[i].value);
+	shm_put(&tunables->generation, shm_load(&tunables->generation) | 1);
+	atomic_thread_fence(memory_order_release);
+	tunables_finish(tunables);
 	return 0;
 }
 

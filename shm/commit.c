@@ -7,10 +7,14 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "shm/memory.h"
+
 #define COMMIT_PAGES_BITS 40
 #define COMMIT_PAGES      ((UINT64_C(1) << COMMIT_PAGES_BITS) - 1)
 #define COMMIT_CHANGE     (UINT64_C(1) << COMMIT_PAGES_BITS)
 #define BITS_A_PAGE       (SHM_PAGE * 8)
+#define OWN_SHARE         16u   /* of what is left goes without a look */
+#define OWN_MS            1000u /* and for so long */
 
 /* Bits [first, last) that fall into the word WORD. */
 static uint64_t
@@ -45,11 +49,19 @@ word_load(const struct shm_seg *seg, uint64_t word)
 	return word_is_there(seg, word) ? shm_get(&seg->committed[word]) : 0;
 }
 
+/* No bit is beyond the segment's last page, whatever a length said. */
+static uint64_t
+page_bound(const struct shm_seg *seg, uint64_t page)
+{
+	return page < seg->len / SHM_PAGE ? page : seg->len / SHM_PAGE;
+}
+
 static uint64_t
 bits_count(const struct shm_seg *seg, uint64_t first, uint64_t last)
 {
 	uint64_t n = 0;
 
+	last = page_bound(seg, last);
 	for (uint64_t w = first / 64; w * 64 < last; w++)
 		n += (uint64_t)__builtin_popcountll(
 		    word_load(seg, w) & word_mask(w, first, last));
@@ -101,19 +113,52 @@ word_adjust(struct shm_seg *seg, int64_t delta)
 	} while (!shm_cas(&seg->super->commit, &old, new));
 }
 
-/* Reserve N pages below limit.hard and what the system has left. */
+/*
+ * May this process take N pages more from the system?  That costs a look into a
+ * dozen files, so one look serves for a part of what it saw, and a second.
+ */
+static bool
+own_room(struct shm_seg *seg, uint64_t n)
+{
+	uint64_t left = shm_load(&seg->own_pages);
+	uint32_t now = shm_clock_ms();
+
+	if (now - shm_load(&seg->own_ms) < OWN_MS)
+		while (n <= left)
+			if (shm_cas(&seg->own_pages, &left, left - n))
+				return true;
+	left = shm_memory_pages("");
+	if (n > left)
+		return false;
+	shm_store(&seg->own_pages, (left - n) / OWN_SHARE);
+	shm_store(&seg->own_ms, now);
+	return true;
+}
+
+/* The same of what the daemon sees, for all clients together. */
+static bool
+common_room(struct shm_seg *seg, uint64_t n)
+{
+	_Atomic uint64_t *left = &seg->super->system_pages;
+	uint64_t old = shm_load(left);
+
+	do {
+		if (old == UINT64_MAX)
+			return true;
+		if (n > old)
+			return false;
+	} while (!shm_cas(left, &old, old - n));
+	return true;
+}
+
+/* Reserve N pages below LIMIT, a number of pages, and what the system has
+ * left. */
 static int
-pages_reserve(struct shm_self *self, uint64_t n)
+pages_reserve(struct shm_self *self, uint64_t n, uint64_t limit)
 {
 	struct shm_seg *seg = self->seg;
-	uint64_t limit =
-	    shm_load(&seg->tunables->value[SHM_PARAM_limit_hard]) / SHM_PAGE;
 	uint64_t old = shm_load(&seg->super->commit), new;
 
-	if (n > shm_load(&seg->super->system_pages)) {
-		self->failure = SHM_FAIL_SYSTEM;
-		return SHM_ENOMEM;
-	}
 	do {
 		if (n > limit || (old & COMMIT_PAGES) > limit - n) {
 			self->failure = SHM_FAIL_FULL;
@@ -122,7 +167,11 @@ pages_reserve(struct shm_self *self, uint64_t n)
 		new = ((old + COMMIT_CHANGE) & ~COMMIT_PAGES) |
 		    ((old & COMMIT_PAGES) + n);
 	} while (!shm_cas(&seg->super->commit, &old, new));
-	return 0;
+	if (common_room(seg, n) && own_room(seg, n))
+		return 0;
+	word_adjust(seg, -(int64_t)n);
+	self->failure = SHM_FAIL_SYSTEM;
+	return SHM_ENOMEM;
 }
 
 /* Get memory for the pages, and entries for them in our page tables, which is
@@ -144,7 +193,8 @@ pages_allocate(struct shm_seg *seg, uint64_t first, uint64_t last)
 }
 
 static int
-pages_commit(struct shm_self *self, uint64_t first, uint64_t last)
+pages_commit(
+    struct shm_self *self, uint64_t first, uint64_t last, uint64_t limit)
 {
 	struct shm_seg *seg = self->seg;
 	_Atomic uint64_t *pending = &self->client->commit_pending;
@@ -154,7 +204,7 @@ pages_commit(struct shm_self *self, uint64_t first, uint64_t last)
 	if (missing == 0)
 		return 0;
 	shm_add(pending, missing);
-	error = pages_reserve(self, missing);
+	error = pages_reserve(self, missing, limit);
 	if (error)
 		goto out;
 	error = pages_allocate(seg, first, last);
@@ -172,8 +222,8 @@ out:
 	return error;
 }
 
-int
-shm_commit(struct shm_self *self, uint64_t off, uint64_t len)
+static int
+range_commit(struct shm_self *self, uint64_t off, uint64_t len, uint64_t limit)
 {
 	uint64_t first = off / SHM_PAGE;
 	uint64_t last = (off + len + SHM_PAGE - 1) / SHM_PAGE;
@@ -181,24 +231,41 @@ shm_commit(struct shm_self *self, uint64_t off, uint64_t len)
 	    shm_offset_of(self->seg, self->seg->committed) / SHM_PAGE;
 	int error = 0;
 
+	if (last > self->seg->len / SHM_PAGE || last < first) {
+		self->failure = SHM_FAIL_FULL;
+		return SHM_ENOMEM;
+	}
 	/* The bitmap's own pages first. */
 	if (last > BITS_A_PAGE)
 		error = pages_commit(self, map + first / BITS_A_PAGE,
-		    map + (last - 1) / BITS_A_PAGE + 1);
-	return error ? error : pages_commit(self, first, last);
+		    map + (last - 1) / BITS_A_PAGE + 1, limit);
+	return error ? error : pages_commit(self, first, last, limit);
+}
+
+int
+shm_commit(struct shm_self *self, uint64_t off, uint64_t len)
+{
+	uint64_t limit =
+	    shm_load(&self->seg->tunables->value[SHM_PARAM_limit_hard]);
+
+	return range_commit(self, off, len, limit / SHM_PAGE);
+}
+
+int
+shm_commit_record(struct shm_self *self, uint64_t off, uint64_t len)
+{
+	return range_commit(self, off, len, COMMIT_PAGES);
 }
 
 uint64_t
 shm_uncommit(struct shm_seg *seg, uint64_t off, uint64_t len)
 {
 	uint64_t first = (off + SHM_PAGE - 1) / SHM_PAGE;
-	uint64_t last = (off + len) / SHM_PAGE, n;
+	uint64_t last = page_bound(seg, (off + len) / SHM_PAGE), n;
 
 	if (first >= last)
 		return 0;
 	n = bits_clear(seg, first, last);
-	if (n == 0)
-		return 0;
 	while (fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		   (off_t)(first * SHM_PAGE),
 		   (off_t)((last - first) * SHM_PAGE)) != 0 &&
@@ -212,8 +279,8 @@ shm_uncommit(struct shm_seg *seg, uint64_t off, uint64_t len)
 uint64_t
 shm_committed_prefix(const struct shm_seg *seg, uint64_t off, uint64_t len)
 {
-	uint64_t page = off / SHM_PAGE;
-	uint64_t end = (off + len + SHM_PAGE - 1) / SHM_PAGE, have;
+	uint64_t page = off / SHM_PAGE, have;
+	uint64_t end = page_bound(seg, (off + len + SHM_PAGE - 1) / SHM_PAGE);
 
 	while (page < end) {
 		uint64_t word = ~word_load(seg, page / 64) >> page % 64;
@@ -224,8 +291,27 @@ shm_committed_prefix(const struct shm_seg *seg, uint64_t off, uint64_t len)
 		}
 		page += 64 - page % 64;
 	}
+	page = page_bound(seg, page);
 	have = page * SHM_PAGE > off ? page * SHM_PAGE - off : 0;
 	return have < len ? have : len;
+}
+
+uint64_t
+shm_committed_reach(const struct shm_seg *seg, uint64_t off, uint64_t len)
+{
+	uint64_t first = off / SHM_PAGE;
+	uint64_t last = page_bound(seg, (off + len + SHM_PAGE - 1) / SHM_PAGE);
+
+	for (uint64_t w = (last + 63) / 64; w-- > first / 64;) {
+		uint64_t bits = word_load(seg, w) & word_mask(w, first, last),
+			 end;
+
+		if (bits == 0)
+			continue;
+		end = (w * 64 + shm_log2(bits) + 1) * SHM_PAGE - off;
+		return end < len ? end : len;
+	}
+	return 0;
 }
 
 uint64_t
@@ -243,15 +329,17 @@ shm_committed_total(const struct shm_seg *seg)
 	return shm_load(&seg->super->commit) & COMMIT_PAGES;
 }
 
-/* Has a live client reserved pages whose bits it may not have set yet? */
+/* Has a live client reserved pages whose bits it may not have set yet?  Slots
+ * get their pages in order, so none is behind the first that has none. */
 static bool
 commits_go_on(const struct shm_seg *seg)
 {
-	for (uint32_t i = 0; i < SHM_CLIENTS; i++) {
+	for (uint32_t i = SHM_DAEMON_SLOT; i < SHM_CLIENTS; i++) {
 		uint64_t off = shm_offset_of(seg, &seg->clients[i]);
 
-		if (shm_committed_prefix(seg, off, 1) != 0 &&
-		    shm_load(&seg->clients[i].state) == SHM_CLIENT_LIVE &&
+		if (shm_committed_prefix(seg, off, 1) == 0)
+			break;
+		if (shm_load(&seg->clients[i].state) == SHM_CLIENT_LIVE &&
 		    shm_get(&seg->clients[i].commit_pending))
 			return true;
 	}

@@ -24,6 +24,12 @@
  */
 int shm_commit(struct shm_self *self, uint64_t off, uint64_t len) SHM_MUSTCHECK;
 
+/* The same for the record of a client or thread, which counts, but is not
+ * refused by limit.hard: whoever comes to a full segment must be able to free
+ * something, and reads what is there. */
+int shm_commit_record(
+    struct shm_self *self, uint64_t off, uint64_t len) SHM_MUSTCHECK;
+
 /*
  * Give back the pages that lie wholly inside the LEN bytes at OFF; the bytes
  * that were committed.  A system call: never under a lock.
@@ -33,6 +39,11 @@ uint64_t shm_uncommit(struct shm_seg *seg, uint64_t off, uint64_t len);
 /* How many of the bytes from OFF on, LEN at most, lie on committed pages
  * without a gap. */
 uint64_t shm_committed_prefix(
+    const struct shm_seg *seg, uint64_t off, uint64_t len);
+
+/* How many of the LEN bytes at OFF lie below the end of the last committed page
+ * among them; 0: none is. */
+uint64_t shm_committed_reach(
     const struct shm_seg *seg, uint64_t off, uint64_t len);
 
 /* How many pages of those wholly inside the LEN bytes at OFF are committed. */

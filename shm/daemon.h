@@ -34,6 +34,10 @@ struct shm_identity {
 	uint32_t flags;      /* enum shm_client_flag */
 	const char *label;   /* may be NULL; cut to 31 bytes */
 	const char *command; /* may be NULL; cut to 31 bytes */
+	/* Whether the caller still uses a slot, whatever the segment says of
+	 * it, which clients can write.  NULL: the segment is believed. */
+	bool (*is_taken)(const void *arg, uint32_t slot);
+	const void *arg;
 };
 
 /*
@@ -72,7 +76,18 @@ int shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
  */
 int shm_reclaim_leftovers(struct shm_seg *seg) SHM_MUSTCHECK;
 
-/* Repair every arena whose lock is held by a dead client; how many. */
+/* How many arenas' locks the client in SLOT holds. */
+uint32_t shm_client_locks(const struct shm_seg *seg, uint32_t slot);
+
+/*
+ * One bounded slice of repairing the arenas whose locks are held by the dead:
+ * at most MAX_REGIONS regions of one, which stays locked between two slices.
+ * 1: call again at once; 0: nothing is left to repair.
+ */
+int shm_repair_step(struct shm_seg *seg, uint32_t max_regions) SHM_MUSTCHECK;
+
+/* All slices of that at once, for no more arenas than there are; how many were
+ * repaired. */
 uint32_t shm_repair_dead_locks(struct shm_seg *seg);
 
 /*

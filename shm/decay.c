@@ -14,7 +14,9 @@
 #include "shm/arena.h"
 #include "shm/commit.h"
 #include "shm/daemon.h"
+#include "shm/epoch.h"
 #include "shm/heap.h"
+#include "shm/thread.h"
 
 #define BATCH    32   /* pieces taken out under one lock */
 #define MAX_LOOK 8192 /* free pieces looked at under one lock */
@@ -67,10 +69,13 @@ chunk_take(struct sweep *sweep, uint64_t c, uint32_t size, uint64_t first)
 	struct shm_chunk *chunk = shm_chunk(seg, c);
 	uint64_t off = c + SHM_CHUNK_HEAD;
 	uint32_t region = shm_region_of(seg, c);
-	struct piece *piece = piece_add(sweep, c, first, c + size - first);
+	struct piece *piece;
 
-	if (shm_bin_unlink_locked(self, sweep->arena, c) != 0)
+	/* Unlinking checks the size; it must be the one that we go by. */
+	if (shm_bin_unlink_locked(self, sweep->arena, c) != 0 ||
+	    shm_size(chunk) != size)
 		return SHM_ECORRUPT;
+	piece = piece_add(sweep, c, first, c + size - first);
 	shm_self_visit(self, region);
 	shm_put(&chunk->head.tag, self->cached | shm_tag_check(seg->key, off));
 	if (size == SHM_CHUNK_MAX && first == c + HEAD_END) {
@@ -200,17 +205,17 @@ extent_consider(struct sweep *sweep, uint32_t page)
 	struct shm_seg *seg = self->seg;
 	struct shm_page *entry = &seg->pages[page];
 	uint64_t off = shm_page_off(seg, page);
-	uint64_t len = (uint64_t)shm_pages(entry) * SHM_PAGE;
-	uint32_t first, n;
+	uint32_t first, n, pages = shm_pages(entry);
+	uint64_t len = (uint64_t)pages * SHM_PAGE;
 	struct piece *piece;
 	uint64_t dirty;
 	bool is_all;
 
 	if (!shm_region_run(seg, page / SHM_REGION_PAGES, &first, &n) ||
-	    shm_pages(entry) > (first + n) * SHM_REGION_PAGES - page)
+	    pages > (first + n) * SHM_REGION_PAGES - page)
 		return SHM_ECORRUPT;
 	dirty = shm_committed_pages(seg, off, len);
-	is_all = shm_pages(entry) == n * SHM_REGION_PAGES;
+	is_all = pages == n * SHM_REGION_PAGES;
 	if (sweep->is_dry || (dirty == 0 && !is_all)) {
 		sweep->bytes += sweep->is_dry ? dirty * SHM_PAGE : 0;
 		return 0;
@@ -370,10 +375,15 @@ arena_sweep(struct sweep *sweep)
 	    !shm_arena_trylock(arena, sweep->self))
 		return false;
 	error = shm_remote_drain_locked(sweep->self, arena);
+	/* What is wanted now isn't kept uncoalesced for later. */
+	if (error == 0 && sweep->age_ms == 0 && !sweep->is_dry &&
+	    shm_load(&arena->fast_chunks))
+		error = shm_arena_consolidate_locked(sweep->self, arena);
 	if (error == 0)
 		error = arena_sweep_locked(sweep);
 	shm_arena_release(arena, error);
-	if (error == 0 && sweep->n)
+	/* Also what was taken before the damage was found. */
+	if (sweep->n)
 		pieces_punch(sweep);
 	return error == 0 && sweep->n == BATCH;
 }
@@ -463,6 +473,10 @@ shm_tick(struct shm_seg *seg, uint64_t system_pages)
 	shm_store(&seg->super->system_pages, system_pages);
 	shm_daemon_self(seg, &self);
 	retired_recount(seg);
+	shm_pins_tidy(seg);
+	/* Whoever reads now and stays is behind from here on. */
+	if (shm_load(&seg->super->retired_bytes))
+		(void)shm_epoch_stamp(seg);
 	if (seg->has_leftovers)
 		seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
 	if (seg->has_miscount)

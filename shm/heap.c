@@ -209,17 +209,19 @@ others_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
 	return 0;
 }
 
-/* Count a failure.  Full, or is there enough but in pieces too small? */
+/* Count a failure.  Full, or is there enough but in pieces too small?  The
+ * crumbs of a full heap are not called fragmentation. */
 static void
 failure_classify(struct shm_self *self, uint64_t size)
 {
+	uint64_t crumbs = shm_committed_total(self->seg) * SHM_PAGE / 32;
 	uint64_t all, largest;
 
 	shm_add(&self->seg->arenas[self->arena % arenas_now(self)].fails, 1);
 	if (self->failure != SHM_FAIL_FULL)
 		return;
 	shm_heap_free_space(self->seg, &all, &largest);
-	if (all >= size && largest < size)
+	if (all >= size && all >= crumbs && largest < size)
 		self->failure = SHM_FAIL_FRAGMENTED;
 }
 

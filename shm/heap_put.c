@@ -102,7 +102,13 @@ shm_heap_usable(struct shm_seg *seg, uint64_t off)
 	if (size == 0)
 		return 0;
 	(void)shm_arena_of(seg, off, &is_extent);
-	return is_extent ? size : size - SHM_CHUNK_OVER;
+	if (!is_extent)
+		return size - SHM_CHUNK_OVER;
+	/* One that grew, and then neither got its pages nor the lock to give
+	 * them back, has what is there. */
+	if (shm_load(&seg->pages[shm_page_of(seg, off)].head.size) & SHM_HOLES)
+		return shm_committed_prefix(seg, off, size);
+	return size;
 }
 
 /* Walk the heads of OFF's region, or run, up to it. */
@@ -175,7 +181,7 @@ extent_resize(
 	int done;
 
 	if (have == need)
-		return true;
+		return shm_commit(self, off, need * SHM_PAGE) == 0;
 	if (need > UINT32_MAX || !shm_arena_trylock(arena, self))
 		return have > need;
 	done = have > need

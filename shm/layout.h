@@ -98,7 +98,6 @@ enum shm_state {
 	SHM_OWNED,      /* (client) allocated, not published */
 	SHM_PUBLISHING, /* (thread) desired of a publish under way */
 	SHM_TAKING,     /* (thread) expected of a publish: claimed */
-	SHM_COMMITTED,  /* (thread) expected of a publish: will be taken */
 	SHM_SHARED,     /* the segment's */
 	SHM_UNLINKED, /* (client) taken out of its slot; readers may be on it */
 	SHM_RETIRED,  /* (client) waits for readers */
@@ -193,7 +192,10 @@ struct shm_super {
 	_Atomic uint32_t mmap_dynamic;
 	/* Daemon only: its coarse clock, ms. */
 	_Atomic uint32_t clock_ms;
-	_Atomic uint32_t reserved_word;
+	/* Atomic: when an allocation last found no memory, in tenths of a
+	 * second; caches compare it at each refill and flush, and give back
+	 * what they hold when it changed. */
+	_Atomic uint32_t pressure;
 	/* Daemon only: pages that the system can still give; ~0 unknown. */
 	_Atomic uint64_t system_pages;
 	/* Daemon only: "the daemon is up", its pid; 0 after a clean stop. */
@@ -211,6 +213,9 @@ struct shm_super {
 	_Atomic uint64_t class_requested[SHM_BINS];
 	_Atomic uint64_t recovered_locks, recovered_clients;
 	_Atomic uint64_t recovered_chunks, recovered_bytes;
+	/* Daemon only: which counter of which dead client is being added to
+	 * one of these, 0 none; and what that will be. */
+	_Atomic uint64_t fold, fold_sum;
 	_Atomic uint64_t starts;  /* daemons that have had this segment */
 	_Atomic uint64_t punched; /* bytes given back to the system */
 	/* Daemon only: the most that any reading of the statistics saw, of
@@ -218,6 +223,7 @@ struct shm_super {
 	 * live bytes had their peak. */
 	_Atomic uint64_t peak[SHM_PEAKS];
 	_Atomic uint64_t peak_live, peak_footprint;
+	_Atomic uint64_t crashes; /* daemons that did not stop, but ended */
 };
 
 /* Written by the daemon only; copied by clients when `generation` changed. */
@@ -225,7 +231,10 @@ struct shm_tunables {
 	/* Atomic: odd while values change; release. */
 	_Atomic uint64_t generation;
 	_Atomic uint64_t is_dynamic; /* mmap_threshold may grow by itself */
-	_Atomic uint64_t value[62];  /* indexed by enum shm_param */
+	_Atomic uint64_t value[31];  /* indexed by enum shm_param */
+	/* Daemon only: what `value` becomes while `generation` is odd, so that
+	 * a daemon that is killed then is followed by one that goes on. */
+	_Atomic uint64_t next[31];
 };
 
 /* ---- Arenas ------------------------------------------------------------ */
@@ -253,6 +262,8 @@ struct shm_arena {
 	_Atomic uint64_t locked, busy, slept;
 	_Atomic uint64_t slept_on_dead; /* must stay 0 */
 	_Atomic uint64_t owner_deaths, repairs;
+	/* Atomic: how long was slept in all, and at most at once. */
+	_Atomic uint64_t slept_us, slept_longest_us;
 	_Atomic uint64_t
 	    tick_locked; /* Daemon only: `locked` at its last tick */
 	/* Guarded by the lock: the daemon's clock at its taking, ms. */
@@ -331,6 +342,22 @@ struct shm_intent {
 	_Atomic uint64_t slot, expected, desired;
 };
 
+/*
+ * A reader's pin.  That of a thread which may write the segment is in its
+ * record; only those of read-only clients are in the second memfd, which such
+ * clients can write, too: what they write over there are pins of their like.
+ */
+struct shm_pin {
+	/* Atomic: 0 free; else client slot (16) | generation (16).  In the
+	 * second memfd only: there it says who has the record of that number.
+	 */
+	_Atomic uint64_t owner;
+	/* Owner only: 0 outside; else the epoch that it entered in. */
+	_Atomic uint64_t epoch;
+	_Atomic uint64_t since_ms;
+	uint64_t spare[5];
+};
+
 struct shm_thread {
 	/* Atomic: client slot (16) | its generation (16) | own generation. */
 	_Atomic uint64_t owner;
@@ -340,19 +367,11 @@ struct shm_thread {
 	_Atomic uint32_t tid;            /* informative */
 	_Atomic uint32_t arena_plus_one; /* Owner only: the arena it locks */
 	struct shm_intent intent;
-	uint64_t spare[9];
+	uint64_t spare;
+	struct shm_pin pin;
 };
 
-/* A reader's pin, in the second memfd; record i belongs to thread record i. */
-struct shm_pin {
-	/* Atomic: 0 free; else client slot (16) | generation (16). */
-	_Atomic uint64_t owner;
-	/* Owner only: 0 outside; else the epoch that it entered in. */
-	_Atomic uint64_t epoch;
-	_Atomic uint64_t since_ms;
-	uint64_t spare[5];
-};
-
+/* Pin i belongs to thread record i. */
 struct shm_pins {
 	uint64_t magic;
 	uint64_t id[2];

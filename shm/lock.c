@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define INSIST 4 /* waits for one certain lock */
+#define INSIST         4 /* waits for one certain lock */
+#define DAEMON_WAIT_MS 1 /* at most, whatever lock.wait_ms says */
 
 #ifdef SHM_DEBUG
 /* The arena that this thread holds; the order of ranks allows one. */
@@ -60,6 +61,18 @@ shm_arena_unlock(struct shm_arena *arena)
 		    NULL, NULL, 0);
 }
 
+void
+shm_arena_leave(const struct shm_arena *arena)
+{
+	rank_release(arena);
+}
+
+void
+shm_arena_return(const struct shm_arena *arena)
+{
+	rank_acquire(arena);
+}
+
 bool
 shm_arena_steal(struct shm_arena *arena, struct shm_self *self, uint32_t word)
 {
@@ -84,14 +97,45 @@ holder_is_dead(const struct shm_seg *seg, uint32_t word, uint64_t epoch)
 	    shm_load(&seg->clients[slot].death) < epoch;
 }
 
+static uint64_t
+clock_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void
+sleep_count(struct shm_arena *arena, uint64_t us)
+{
+	uint64_t longest = shm_load(&arena->slept_longest_us);
+
+	shm_add(&arena->slept_us, us);
+	while (longest < us && !shm_cas(&arena->slept_longest_us, &longest, us))
+		;
+}
+
+/* The daemon has other segments to look after, and clients can write what the
+ * tunable says. */
+static uint64_t
+wait_ms(const struct shm_self *self)
+{
+	uint64_t ms = self->param[SHM_PARAM_lock_wait_ms];
+
+	return self->slot == SHM_DAEMON_SLOT && ms > DAEMON_WAIT_MS
+	    ? DAEMON_WAIT_MS
+	    : ms;
+}
+
 void
 shm_arena_wait(struct shm_arena *arena, struct shm_self *self)
 {
-	uint64_t ms = self->param[SHM_PARAM_lock_wait_ms];
+	uint64_t ms = wait_ms(self);
 	struct timespec timeout = { (time_t)(ms / 1000),
 		(long)(ms % 1000) * 1000000 };
 	uint32_t word = shm_load(&arena->lock);
-	uint64_t before;
+	uint64_t before, since;
 
 	if (word == 0)
 		return;
@@ -108,8 +152,10 @@ shm_arena_wait(struct shm_arena *arena, struct shm_self *self)
 	before = shm_load(&self->seg->super->epoch);
 	shm_add(&arena->slept, 1);
 	shm_add(&self->client->sleeps, 1);
+	since = clock_us();
 	(void)syscall(
 	    SYS_futex, &arena->lock, FUTEX_WAIT, word, &timeout, NULL, 0);
+	sleep_count(arena, clock_us() - since);
 	if (shm_load(&arena->lock) == word &&
 	    holder_is_dead(self->seg, word, before))
 		shm_add(&arena->slept_on_dead, 1);

@@ -33,6 +33,13 @@ bool shm_arena_trylock(
 void shm_arena_unlock(struct shm_arena *arena);
 
 /*
+ * Hold ARENA's lock on beyond the present call, and be back: between the two
+ * the thread may try others.  Only for the daemon's repairs in slices.
+ */
+void shm_arena_leave(const struct shm_arena *arena);
+void shm_arena_return(const struct shm_arena *arena);
+
+/*
  * The last resort, when every arena is locked: sleep until ARENA's lock is
  * released, or lock.wait_ms have passed.  Counted; and a sleep on a lock whose
  * holder was dead all along is counted apart, because it must never happen.

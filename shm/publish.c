@@ -87,6 +87,14 @@ call_help(struct shm_seg *seg, const struct call *call, uint32_t tag)
 	call_drive(seg, &party, &other);
 }
 
+/* EXPECTED was not published into the slot: is it there all the same? */
+static int
+call_refuse(const struct call *call)
+{
+	return shm_get(call->slot) == call->expected ? SHM_EINVAL
+						     : SHM_ECHANGED;
+}
+
 /* Take CALL's expected object and drive; 0, SHM_ECHANGED or SHM_EINVAL. */
 static int
 call_replace(
@@ -119,9 +127,7 @@ call_replace(
 		}
 		if (state == SHM_TAKING && shm_tag_owner(tag) < SHM_THREADS)
 			call_help(seg, call, tag);
-		/* What still hangs there was never published. */
-		return shm_get(call->slot) == call->expected ? SHM_EINVAL
-							     : SHM_ECHANGED;
+		return call_refuse(call);
 	}
 }
 
@@ -172,8 +178,14 @@ shm_publish(struct shm_self *self, _Atomic uint64_t *slot, uint64_t expected,
 	if (desired &&
 	    !tag_cas(seg, call.desired_tag, desired, me.owned, me.publishing))
 		return SHM_ENOTOWNER;
-	error = expected ? call_replace(self, &me, &call)
-			 : call_insert(self, &me, &call);
+	/* What is the caller's hangs nowhere: it was seen in the slot without a
+	 * pin, has been freed since, and was allocated again. */
+	if (expected == desired)
+		error = call_refuse(&call);
+	else if (expected)
+		error = call_replace(self, &me, &call);
+	else
+		error = call_insert(self, &me, &call);
 	if (error && desired)
 		(void)tag_cas(
 		    seg, call.desired_tag, desired, me.publishing, me.owned);

@@ -158,15 +158,27 @@ extents_rebuild(
 }
 
 int
-shm_arena_rebuild_locked(struct shm_self *self, struct shm_arena *arena)
+shm_arena_rebuild_begin_locked(struct shm_self *self, struct shm_arena *arena)
 {
-	struct shm_seg *seg = self->seg;
-	uint32_t index = shm_arena_index(seg, arena), n = 1;
 	uint64_t cut;
 	int error = shm_remote_cut_locked(self, arena, true, &cut);
 
 	index_clear(arena);
-	for (uint32_t i = 0; error == 0 && i < shm_regions_used(seg); i += n) {
+	if (error)
+		shm_arena_quarantine(arena);
+	return error;
+}
+
+int
+shm_arena_rebuild_step_locked(struct shm_self *self, struct shm_arena *arena,
+    uint32_t *next, uint32_t max)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t index = shm_arena_index(seg, arena), n = 1, done = 0;
+	uint32_t i = *next;
+	int error = 0;
+
+	for (; error == 0 && done < max && i < shm_regions_used(seg); i += n) {
 		uint64_t entry = shm_get(&seg->regions[i]);
 		uint32_t first;
 
@@ -178,10 +190,25 @@ shm_arena_rebuild_locked(struct shm_self *self, struct shm_arena *arena)
 		else if (shm_entry_kind(entry) == SHM_REGION_EXTENTS &&
 		    shm_region_run(seg, i, &first, &n))
 			error = extents_rebuild(self, arena, i, n);
+		done += n;
 	}
+	*next = i;
+	if (error == 0 && done >= max)
+		return 1;
 	if (error)
 		shm_arena_quarantine(arena);
 	else
 		shm_store(&arena->state, SHM_ARENA_ACTIVE);
 	return error;
+}
+
+int
+shm_arena_rebuild_locked(struct shm_self *self, struct shm_arena *arena)
+{
+	uint32_t next = 0;
+	int error = shm_arena_rebuild_begin_locked(self, arena);
+
+	return error
+	    ? error
+	    : shm_arena_rebuild_step_locked(self, arena, &next, UINT32_MAX);
 }

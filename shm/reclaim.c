@@ -17,7 +17,10 @@
 #include "shm/epoch.h"
 #include "shm/head.h"
 #include "shm/publish.h"
+#include "shm/tally.h"
 #include "shm/thread.h"
+
+#define LOCK_SPINS 10000 /* some microseconds */
 
 /* Whose memory goes back. */
 struct victim {
@@ -133,6 +136,15 @@ is_claim(const struct victim *victim, uint64_t entry, enum shm_region_kind kind)
 	    is_same != victim->is_daemon;
 }
 
+/* Lock ARENA if its holder, alive, is about to leave; a stopped one isn't. */
+static bool
+lock_soon(struct shm_self *self, struct shm_arena *arena)
+{
+	for (int i = 0; i < LOCK_SPINS && shm_load(&arena->lock) != 0; i++)
+		atomic_signal_fence(memory_order_seq_cst);
+	return shm_arena_trylock(arena, self);
+}
+
 /*
  * Of a region on its way in or out: return it if the victim had claimed it.
  * The rest of a run goes back to CLAIMED first, and stays the victim's, whose
@@ -175,7 +187,7 @@ region_reclaim(struct victim *victim, uint32_t region)
 	}
 	if (shm_load(&arena->state) == SHM_ARENA_SICK)
 		return 0;
-	if (!shm_arena_trylock(arena, victim->self))
+	if (!lock_soon(victim->self, arena))
 		return SHM_ERETRY;
 	error = shm_remote_drain_locked(victim->self, arena);
 	if (error == 0 && shm_region_get(seg, region) == entry)
@@ -242,18 +254,21 @@ regions_reclaim(struct victim *victim, uint64_t max)
 
 /* ---- Threads and locks --------------------------------------------------- */
 
+/* By the records, which only clients that may write the segment can change; and
+ * by the pins, for read-only clients have nothing else. */
 static void
 threads_settle(struct shm_seg *seg, uint32_t slot, uint32_t generation)
 {
+	uint64_t dead = shm_pin_owner(slot, generation);
 	uint32_t n = shm_threads_used(seg);
 
 	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++) {
-		if (shm_get(&seg->pins->pin[i].owner) !=
-		    shm_pin_owner(slot, generation))
-			continue;
-		if (shm_owner_slot(shm_thread_owner(seg, i)) == slot)
+		if ((shm_thread_owner(seg, i) & UINT32_MAX) == dead) {
 			shm_publish_settle(seg, i);
-		shm_thread_release(seg, i);
+			shm_thread_release(seg, i);
+		} else if (shm_get(&seg->pins->pin[i].owner) == dead) {
+			shm_pin_restore(seg, i);
+		}
 	}
 }
 
@@ -278,29 +293,87 @@ holder_is_dead(const struct shm_self *self, uint32_t word)
 }
 
 uint32_t
-shm_repair_dead_locks(struct shm_seg *seg)
+shm_client_locks(const struct shm_seg *seg, uint32_t slot)
 {
-	uint32_t n = shm_get(&seg->super->n_arenas), repaired = 0;
-	struct shm_self self;
+	uint32_t arenas = shm_get(&seg->super->n_arenas), n = 0;
 
-	shm_daemon_self(seg, &self);
+	for (uint32_t i = 0; i < arenas && i < seg->max_arenas; i++) {
+		uint32_t word = shm_get(&seg->arenas[i].lock);
+		uint32_t thread = shm_lock_thread(word);
+
+		n += word != 0 && thread < SHM_THREADS &&
+		    shm_owner_slot(shm_thread_owner(seg, thread)) == slot;
+	}
+	return n;
+}
+
+/* The arena that is being repaired: the one from before, or the next whose lock
+ * a dead holder has, taken over.  NULL: there is none. */
+static struct shm_arena *
+repair_begin(struct shm_self *self)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t n = shm_get(&seg->super->n_arenas);
+
+	if (seg->repair_arena_plus_one) {
+		shm_arena_return(&seg->arenas[seg->repair_arena_plus_one - 1]);
+		return &seg->arenas[seg->repair_arena_plus_one - 1];
+	}
 	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
 		struct shm_arena *arena = &seg->arenas[i];
 		uint32_t word = shm_get(&arena->lock);
 
-		if (word == 0 || !holder_is_dead(&self, word) ||
-		    !shm_arena_steal(arena, &self, word))
+		if (word == 0 || !holder_is_dead(self, word) ||
+		    !shm_arena_steal(arena, self, word))
 			continue;
 		shm_bump(&arena->owner_deaths, 1);
+		seg->repair_arena_plus_one = i + 1;
+		/* A sick one stays as it is: just its lock goes. */
+		seg->repair_next = UINT32_MAX;
 		if (shm_load(&arena->state) != SHM_ARENA_SICK &&
-		    shm_arena_rebuild_locked(&self, arena) == 0)
-			repaired++;
-		shm_bump(&arena->repairs, 1);
-		shm_arena_unlock(arena);
+		    shm_arena_rebuild_begin_locked(self, arena) == 0)
+			seg->repair_next = 0;
+		return arena;
 	}
-	if (repaired)
-		shm_bump(&seg->super->recovered_locks, repaired);
-	return repaired;
+	return NULL;
+}
+
+int
+shm_repair_step(struct shm_seg *seg, uint32_t max_regions)
+{
+	struct shm_self self;
+	struct shm_arena *arena;
+	int result = SHM_ECORRUPT;
+
+	shm_daemon_self(seg, &self);
+	arena = repair_begin(&self);
+	if (!arena)
+		return 0;
+	if (seg->repair_next != UINT32_MAX)
+		result = shm_arena_rebuild_step_locked(
+		    &self, arena, &seg->repair_next, max_regions);
+	if (result == 1) {
+		shm_arena_leave(arena);
+		return 1;
+	}
+	if (result == 0)
+		shm_bump(&seg->super->recovered_locks, 1);
+	shm_bump(&arena->repairs, 1);
+	seg->repair_arena_plus_one = 0;
+	shm_arena_unlock(arena);
+	return 1;
+}
+
+uint32_t
+shm_repair_dead_locks(struct shm_seg *seg)
+{
+	uint64_t before = shm_load(&seg->super->recovered_locks);
+
+	/* Each once: who breaks them as fast must not keep us. */
+	for (uint32_t i = 0;
+	     i <= seg->max_arenas && shm_repair_step(seg, UINT32_MAX) != 0; i++)
+		;
+	return (uint32_t)(shm_load(&seg->super->recovered_locks) - before);
 }
 
 /* Does a call that began before EPOCH still go on? */
@@ -323,33 +396,13 @@ calls_go_on(const struct shm_seg *seg, uint64_t epoch)
 
 /* ---- Slots --------------------------------------------------------------- */
 
-/* Add the counters of the dead to the segment's. */
-static void
-counters_fold(struct shm_seg *seg, struct shm_client *client)
-{
-	struct shm_super *super = seg->super;
-
-	shm_bump(&super->allocs, shm_load(&client->allocs));
-	shm_bump(&super->frees, shm_load(&client->frees));
-	shm_bump(&super->requested, shm_load(&client->requested));
-	shm_bump(&super->misuses, shm_load(&client->misuses));
-	for (int i = 0; i < SHM_FAILURES; i++)
-		shm_bump(&super->failures[i], shm_load(&client->failures[i]));
-	for (uint32_t i = 0; i < SHM_BINS; i++) {
-		shm_bump(&super->class_allocs[i],
-		    shm_load(&client->class_allocs[i]));
-		shm_bump(&super->class_requested[i],
-		    shm_load(&client->class_requested[i]));
-	}
-}
-
 static void
 slot_free(struct shm_seg *seg, struct shm_client *client)
 {
 	int64_t retired = shm_load(&client->retired_bytes);
 	bool was_committing = shm_load(&client->commit_pending) != 0;
 
-	counters_fold(seg, client);
+	shm_counters_fold(seg, client);
 	if (retired > 0)
 		shm_sub(&seg->super->retired_bytes, (uint64_t)retired);
 	shm_store(&client->death, shm_epoch_stamp(seg));
@@ -357,6 +410,20 @@ slot_free(struct shm_seg *seg, struct shm_client *client)
 	shm_bump(&seg->super->recovered_clients, 1);
 	if (was_committing && !shm_commit_recount(seg))
 		seg->has_miscount = true;
+}
+
+/* Has the client in SLOT bits of regions?  A repair may have set some again
+ * after their regions were visited. */
+static bool
+has_regions(const struct shm_seg *seg, uint32_t slot)
+{
+	const _Atomic uint64_t *bits =
+	    seg->client_bits + (uint64_t)slot * seg->n_bit_words;
+
+	for (uint32_t i = 0; i < seg->n_bit_words; i++)
+		if (shm_load(&bits[i]))
+			return true;
+	return false;
 }
 
 int
@@ -385,6 +452,8 @@ shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
 	result = regions_reclaim(&victim, max_chunks);
 	shm_bump(&seg->super->recovered_chunks, sum->chunks - before.chunks);
 	shm_bump(&seg->super->recovered_bytes, sum->bytes - before.bytes);
+	if (result == 1 && has_regions(seg, slot))
+		result = SHM_ERETRY;
 	if (result == 1 && calls_go_on(seg, shm_load(&client->settled)))
 		result = SHM_ERETRY;
 	if (result == 1)

@@ -13,8 +13,8 @@ free_run_find(const struct shm_seg *seg, uint32_t start, uint32_t n)
 	uint32_t used = shm_regions_used(seg), run = 0, i = start;
 
 	for (; i < used; i++) {
-		bool is_free = shm_entry_kind(shm_get(&seg->regions[i])) ==
-		    SHM_REGION_FREE;
+		/* The whole word: only that can be claimed. */
+		bool is_free = shm_get(&seg->regions[i]) == 0;
 
 		run = is_free ? run + 1 : 0;
 		if (run == n)

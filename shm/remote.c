@@ -93,13 +93,15 @@ shm_remote_push(struct shm_self *self, struct shm_arena *arena, size_t n,
 
 /*
  * Mark all objects from HEAD up to STOP as FREE.  With IS_REPAIR some may be so
- * already.  At most *LEFT steps, so that a cycle ends.
+ * already, so Brent's method ends a cycle; at most *LEFT steps in any case, for
+ * a list that changes as we go.
  */
 static int
 list_mark(struct shm_self *self, struct shm_arena *arena, uint64_t head,
     uint64_t stop, bool is_repair, uint64_t *left)
 {
 	struct shm_seg *seg = self->seg;
+	uint64_t seen = 0, steps = 0, limit = 1;
 
 	for (uint64_t off = head; off != stop;
 	     off = shm_load(link_of(seg, off))) {
@@ -107,9 +109,15 @@ list_mark(struct shm_self *self, struct shm_arena *arena, uint64_t head,
 		bool is_extent;
 		uint32_t value;
 
-		if (!tag || shm_arena_of(seg, off, &is_extent) != arena ||
+		if (!tag || off == seen ||
+		    shm_arena_of(seg, off, &is_extent) != arena ||
 		    (*left)-- == 0)
 			return SHM_ECORRUPT;
+		if (++steps == limit) {
+			seen = off;
+			steps = 0;
+			limit *= 2;
+		}
 		value = shm_load(tag);
 		if (!shm_tag_is_valid(seg, off, value) ||
 		    (shm_tag_state(value) != SHM_REMOTE &&

@@ -282,6 +282,44 @@ memfd_make(const char *name, uint64_t size, uint32_t mode, int *ret_fd)
 	return 0;
 }
 
+int
+shm_seg_files(const char *name, uint64_t reserved, uint32_t mode, int *ret_fd,
+    int *ret_pins_fd)
+{
+	int fd, pins_fd, error;
+
+	if (reserved % SHM_REGION || reserved < 2 * SHM_REGION ||
+	    reserved > MAX_RESERVE)
+		return SHM_ECORRUPT;
+	error = memfd_make(name, reserved, mode, &fd);
+	if (error)
+		return error;
+	/* Who may read the segment writes his pins. */
+	error = memfd_make(name, sizeof(struct shm_pins),
+	    0666 & (mode | (mode >> 1 & 0222)), &pins_fd);
+	if (error) {
+		(void)close(fd);
+		return error;
+	}
+	*ret_fd = fd;
+	*ret_pins_fd = pins_fd;
+	return 0;
+}
+
+int
+shm_seg_rename(int fd, int pins_fd, uint64_t ret_id[2])
+{
+	const size_t len = 2 * sizeof(*ret_id);
+
+	if (getrandom(ret_id, len, 0) != (ssize_t)len ||
+	    pwrite(fd, ret_id, len, offsetof(struct shm_super, id)) !=
+		(ssize_t)len ||
+	    pwrite(pins_fd, ret_id, len, offsetof(struct shm_pins, id)) !=
+		(ssize_t)len)
+		return SHM_ESYSTEM;
+	return 0;
+}
+
 static void
 super_init(struct shm_super *super, const struct shm_seg_options *options,
     uint64_t reserved, uint32_t arenas)
@@ -397,7 +435,7 @@ shm_seg_create(
 	size_t len = strlen(options->name);
 	uint64_t reserve;
 	struct shm_super super;
-	int fd = -1, pins_fd = -1, error;
+	int fd, pins_fd, error;
 
 	if (len == 0 || len >= SHM_NAME_LEN ||
 	    options->limit > MAX_RESERVE / 8 ||
@@ -412,13 +450,11 @@ shm_seg_create(
 	    getrandom(super.id, sizeof(super.id), 0) != sizeof(super.id))
 		return SHM_ESYSTEM;
 	super.key |= 1;
-	error = memfd_make(options->name, reserve, options->mode, &fd);
-	if (error == 0)
-		error = memfd_make(options->name, sizeof(struct shm_pins),
-		    0666 & (options->mode | (options->mode >> 1 & 0222)),
-		    &pins_fd);
-	if (error == 0)
-		error = seg_format(fd, pins_fd, &super, options->limit);
+	error =
+	    shm_seg_files(options->name, reserve, options->mode, &fd, &pins_fd);
+	if (error)
+		return error;
+	error = seg_format(fd, pins_fd, &super, options->limit);
 	if (error) {
 		(void)close(fd);
 		(void)close(pins_fd);

@@ -33,6 +33,13 @@ struct shm_seg {
 	bool has_leftovers;
 	/* Daemon only: the commit word may count what the dead had reserved. */
 	bool has_miscount;
+	/* Daemon only: the arena whose index it is rebuilding, with its lock,
+	 * plus one; and the region at which it goes on. */
+	uint32_t repair_arena_plus_one, repair_next;
+	/* Atomic: pages that this process may commit before it asks the system
+	 * again, and when it asked; see shm/commit.c. */
+	_Atomic uint64_t own_pages;
+	_Atomic uint32_t own_ms;
 };
 
 struct shm_seg_options {
@@ -51,6 +58,17 @@ struct shm_seg_options {
  */
 int shm_seg_create(const struct shm_seg_options *options, int *ret_fd,
     int *ret_pins_fd) SHM_MUSTCHECK;
+
+/*
+ * The two empty files of a segment called NAME, of RESERVED bytes, whose
+ * contents come from elsewhere; as shm_seg_create() otherwise.  SHM_ECORRUPT:
+ * no segment can have that size.
+ */
+int shm_seg_files(const char *name, uint64_t reserved, uint32_t mode,
+    int *ret_fd, int *ret_pins_fd) SHM_MUSTCHECK;
+
+/* Give the segment in FD, which nobody uses, a new id, which is random. */
+int shm_seg_rename(int fd, int pins_fd, uint64_t ret_id[2]) SHM_MUSTCHECK;
 
 /*
  * Map the segment FD and its pins, check the layout, and fill *RET_SEG, which

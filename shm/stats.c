@@ -26,6 +26,8 @@ counters_copy(struct shm_arena_stats *out, struct shm_arena *arena)
 	out->busy = shm_load(&arena->busy);
 	out->slept = shm_load(&arena->slept);
 	out->slept_on_dead = shm_load(&arena->slept_on_dead);
+	out->slept_us = shm_load(&arena->slept_us);
+	out->slept_longest_us = shm_load(&arena->slept_longest_us);
 	out->owner_deaths = shm_load(&arena->owner_deaths);
 	out->repairs = shm_load(&arena->repairs);
 	out->remote_pushed = shm_load(&arena->remote_pushed);
@@ -52,6 +54,8 @@ lock_copy(const struct shm_seg *seg, struct shm_arena_stats *out, uint32_t word)
 	out->lock_thread = shm_lock_thread(word);
 	if (word == 0 || out->lock_thread >= SHM_THREADS)
 		return;
+	out->lock_ms = shm_load(&seg->super->clock_ms) -
+	    shm_load(&seg->arenas[out->id].since_ms);
 	slot = out->lock_thread == SHM_DAEMON_THREAD
 	    ? SHM_DAEMON_SLOT
 	    : shm_owner_slot(shm_thread_owner(seg, out->lock_thread));
@@ -62,17 +66,34 @@ lock_copy(const struct shm_seg *seg, struct shm_arena_stats *out, uint32_t word)
 }
 
 static void
+arena_copy(struct shm_seg *seg, uint32_t index, struct shm_arena_stats *out)
+{
+	struct shm_arena *arena = &seg->arenas[index];
+
+	out->id = index;
+	out->state = shm_load(&arena->state);
+	lock_copy(seg, out, shm_load(&arena->lock));
+	counters_copy(out, arena);
+}
+
+static void
 arenas_copy(struct shm_seg *seg, struct shm_stats *stats)
 {
-	for (uint32_t i = 0; i < stats->n_arenas; i++) {
-		struct shm_arena_stats *out = &stats->arenas[i];
-		struct shm_arena *arena = &seg->arenas[i];
+	for (uint32_t i = 0; i < stats->n_arenas; i++)
+		arena_copy(seg, i, &stats->arenas[i]);
+}
 
-		out->id = i;
-		out->state = shm_load(&arena->state);
-		lock_copy(seg, out, shm_load(&arena->lock));
-		counters_copy(out, arena);
-	}
+bool
+shm_arena_read(
+    struct shm_seg *seg, uint32_t index, struct shm_arena_stats *ret_arena)
+{
+	uint32_t n = shm_get(&seg->super->n_arenas);
+
+	if (index >= n || index >= seg->max_arenas)
+		return false;
+	memset(ret_arena, 0, sizeof(*ret_arena));
+	arena_copy(seg, index, ret_arena);
+	return true;
 }
 
 /* ---- The segment --------------------------------------------------------- */

@@ -59,6 +59,8 @@ struct shm_arena_stats {
 	uint64_t drained, consolidations, extends, trims, punched;
 	uint32_t lock_thread; /* the holder's record, 0 none */
 	uint32_t lock_slot, lock_pid;
+	uint32_t lock_ms; /* since it was taken, to the daemon's tick */
+	uint64_t slept_us, slept_longest_us;
 };
 
 struct shm_bin_stats {
@@ -108,6 +110,13 @@ int shm_stats_read(struct shm_seg *seg, bool is_exact,
     struct shm_stats *ret_stats) SHM_MUSTCHECK;
 
 void shm_stats_release(struct shm_stats *stats);
+
+/*
+ * The locks and counters of arena INDEX alone; false if there is no such
+ * arena.  Takes no lock, stores nothing.
+ */
+bool shm_arena_read(
+    struct shm_seg *seg, uint32_t index, struct shm_arena_stats *ret_arena);
 
 struct shm_client_stats {
 	uint32_t slot, generation, state, flags;

@@ -55,13 +55,11 @@ threads_count(const struct shm_seg *seg, struct shm_client_stats *out)
 	uint32_t n = shm_threads_used(seg);
 
 	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++) {
-		const struct shm_pin *pin = &seg->pins->pin[i];
-		uint64_t epoch;
+		uint64_t by, epoch = shm_thread_reader(seg, i, &by);
 
-		if (shm_get(&pin->owner) != owner)
+		if (by != owner)
 			continue;
 		out->threads++;
-		epoch = shm_get(&pin->epoch);
 		if (epoch && epoch <= now && now - epoch >= out->reader_lag)
 			out->reader_lag = now - epoch + 1;
 	}

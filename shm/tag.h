@@ -62,8 +62,7 @@ shm_state_is_client(enum shm_state state)
 static inline bool
 shm_state_is_thread(enum shm_state state)
 {
-	return state == SHM_PUBLISHING || state == SHM_TAKING ||
-	    state == SHM_COMMITTED;
+	return state == SHM_PUBLISHING || state == SHM_TAKING;
 }
 
 #endif

@@ -23,6 +23,10 @@ struct shm_clients_sum {
 
 void shm_clients_sum(struct shm_seg *seg, struct shm_clients_sum *ret_sum);
 
+/* Daemon only: add the counters of CLIENT, which is dead, to the segment's, and
+ * clear them; also after a daemon was killed in here. */
+void shm_counters_fold(struct shm_seg *seg, struct shm_client *client);
+
 /* Is the table entry of the client in SLOT there? */
 bool shm_client_is_there(const struct shm_seg *seg, uint32_t slot);
 

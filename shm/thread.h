@@ -3,7 +3,9 @@
  * one compare-and-swap on the pin of the same number.
  *
  * The pin's owner is written first and cleared last, so whoever finds a dead
- * client's pins finds its thread records too.
+ * client's pins finds its thread records too.  But pins can be written by
+ * clients that may not write the segment: whose a record is, it says itself,
+ * and the pin's word only keeps two threads from claiming it at once.
  */
 #ifndef SHM_THREAD_H
 #define SHM_THREAD_H
@@ -41,7 +43,26 @@ int shm_thread_claim(struct shm_self *self) SHM_MUSTCHECK;
  * is settled. */
 void shm_thread_release(struct shm_seg *seg, uint32_t thread);
 
-/* One more than the highest record that was ever claimed. */
+/* Where the thread in record THREAD, which is the caller's, pins. */
+struct shm_pin *shm_thread_pin(const struct shm_seg *seg, uint32_t thread);
+
+/* Who has the record, as by shm_pin_owner(), and the epoch that it reads in, 0
+ * outside; owner 0: nobody. */
+uint64_t shm_thread_reader(
+    const struct shm_seg *seg, uint32_t thread, uint64_t *ret_owner);
+
+/*
+ * Put right what says whose pins are: give back those of nobody who is there.
+ * The daemon does so at each tick.
+ */
+void shm_pins_tidy(struct shm_seg *seg);
+
+/* The pin of record THREAD names a client who has ended: free it, or say again
+ * whose record it is. */
+void shm_pin_restore(struct shm_seg *seg, uint32_t thread);
+
+/* One more than the highest record that was ever claimed, or could have been:
+ * what has memory counts, too. */
 uint32_t shm_threads_used(const struct shm_seg *seg);
 
 /* The record's owner; 0 if its page was never committed. */

@@ -16,7 +16,10 @@
 #define LOCK_ATTEMPTS 64
 #define LOCK_SPINS    32 /* of them without a sleep */
 #define LOCK_NAP_NS   100000
-#define ROOM          (SHM_REGION / SHM_CHUNK_MIN)
+#define ROOM          4096 /* heads, to begin with */
+
+/* Why a copy has to be made again. */
+enum { HAS_CHANGED = 1, NEEDS_ROOM };
 
 uint32_t
 shm_walk_arenas(const struct shm_seg *seg)
@@ -88,6 +91,8 @@ chunks_copy(struct shm_walk *walk)
 	for (; c < end; c += head.len) {
 		if (shm_chunk_read(seg, c, end, &head) != 0)
 			return SHM_ECORRUPT;
+		if (walk->n == walk->room)
+			return NEEDS_ROOM;
 		walk->head[walk->n++] = (struct shm_walk_head){ c, head.len,
 			head.flags, head.tag, 0 };
 	}
@@ -116,6 +121,8 @@ extents_copy(struct shm_walk *walk)
 	for (; page < end; page += (uint32_t)(head.len / SHM_PAGE)) {
 		if (shm_extent_read(seg, page, end, &head) != 0)
 			return SHM_ECORRUPT;
+		if (walk->n == walk->room)
+			return NEEDS_ROOM;
 		walk->head[walk->n++] =
 		    (struct shm_walk_head){ shm_page_off(seg, page), head.len,
 			    head.flags, head.tag,
@@ -143,23 +150,23 @@ region_look(struct shm_walk *walk, uint32_t region)
 		walk->n_regions = n;
 }
 
+/* By what is really there: most regions have few chunks, and how long a run of
+ * extents could be is for anybody to write. */
 static bool
-room_make(struct shm_walk *walk)
+room_double(struct shm_walk *walk)
 {
-	size_t need = (size_t)walk->n_regions * SHM_REGION_PAGES;
-	struct shm_walk_head *more;
+	size_t room = walk->room * 2;
+	struct shm_walk_head *more = realloc(walk->head, room * sizeof(*more));
 
-	if (need <= walk->room)
-		return true;
-	more = realloc(walk->head, need * sizeof(*more));
 	if (!more)
 		return false;
 	walk->head = more;
-	walk->room = need;
+	walk->room = room;
 	return true;
 }
 
-/* What region_look() saw, with the lock of its arena.  1: it changed. */
+/* What region_look() saw, with the lock of its arena.  HAS_CHANGED and
+ * NEEDS_ROOM: to be done again. */
 static int
 region_copy(struct shm_walk *walk, struct shm_arena *arena)
 {
@@ -171,7 +178,7 @@ region_copy(struct shm_walk *walk, struct shm_arena *arena)
 	region_look(walk, before.first);
 	if (walk->kind != before.kind || walk->arena != before.arena ||
 	    walk->n_regions != before.n_regions)
-		return 1;
+		return HAS_CHANGED;
 	return walk->kind == SHM_REGION_CHUNKS ? chunks_copy(walk)
 					       : extents_copy(walk);
 }
@@ -191,8 +198,6 @@ shm_walk_copy(struct shm_walk *walk, uint32_t region)
 			return 0;
 		if (walk->arena >= shm_walk_arenas(seg))
 			return SHM_ECORRUPT;
-		if (!room_make(walk))
-			return SHM_ENOMEM;
 		arena = &seg->arenas[walk->arena];
 		if (!shm_walk_lock(&walk->self, arena))
 			return SHM_ERETRY;
@@ -202,6 +207,8 @@ shm_walk_copy(struct shm_walk *walk, uint32_t region)
 		shm_arena_unlock(arena);
 		if (result <= 0)
 			return result;
+		if (result == NEEDS_ROOM && !room_double(walk))
+			return SHM_ENOMEM;
 	}
 	return SHM_ERETRY;
 }

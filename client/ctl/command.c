@@ -14,6 +14,10 @@ const struct command command_table[COMMANDS] = {
 	    "what fills the segment, how fragmented it is, what failed" },
 	[COMMAND_CLIENTS] = { "clients", NULL, "[PID]", 0, 1, clients_run,
 	    "who holds what, alive or reclaimed" },
+	[COMMAND_CLIENTS_EVICT] = { "clients", "evict", "PID", 1, 1, evict_run,
+	    "kill a client; what it held comes back" },
+	[COMMAND_LOCKS] = { "locks", NULL, "", 0, 0, locks_run,
+	    "who holds the arenas' locks, since when, and who waited" },
 	[COMMAND_MAP] = { "map", NULL, "", 0, 0, map_run,
 	    "every byte of the segment by what it is used for" },
 	[COMMAND_TUNE_LIST] = { "tune", "list", "", 0, 0, tune_list_run,
@@ -48,6 +52,17 @@ command_first(const char *name)
 {
 	for (int i = 0; i < COMMANDS; i++)
 		if (strcmp(command_table[i].name, name) == 0)
+			return &command_table[i];
+	return NULL;
+}
+
+static const struct command *
+command_second(const char *name, const char *verb)
+{
+	for (int i = 0; i < COMMANDS; i++)
+		if (command_table[i].verb != NULL &&
+		    strcmp(command_table[i].name, name) == 0 &&
+		    strcmp(command_table[i].verb, verb) == 0)
 			return &command_table[i];
 	return NULL;
 }
@@ -88,17 +103,16 @@ verb_unknown(const char *name, const char *verb)
 const struct command *
 command_find(int argc, char **argv, int *ret_used)
 {
-	const struct command *first = command_first(argv[0]);
+	const struct command *first = command_first(argv[0]), *second;
 
 	*ret_used = 1;
 	if (first == NULL)
 		return name_unknown(argv[0]);
-	if (first->verb == NULL || argc < 2 || argv[1][0] == '-')
+	if (argc < 2 || argv[1][0] == '-')
+		return first;
+	second = command_second(argv[0], argv[1]);
+	if (second == NULL && first->verb == NULL)
 		return first;
 	*ret_used = 2;
-	for (int i = 0; i < COMMANDS; i++)
-		if (strcmp(command_table[i].name, argv[0]) == 0 &&
-		    strcmp(command_table[i].verb, argv[1]) == 0)
-			return &command_table[i];
-	return verb_unknown(argv[0], argv[1]);
+	return second != NULL ? second : verb_unknown(argv[0], argv[1]);
 }

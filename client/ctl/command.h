@@ -10,6 +10,8 @@ enum command_id {
 	COMMAND_STATUS,
 	COMMAND_STATS,
 	COMMAND_CLIENTS,
+	COMMAND_CLIENTS_EVICT,
+	COMMAND_LOCKS,
 	COMMAND_MAP,
 	COMMAND_TUNE_LIST,
 	COMMAND_TUNE_GET,
@@ -50,6 +52,8 @@ const struct command *command_find(int argc, char **argv, int *ret_used);
 int status_run(struct ctl *ctl, int argc, char **argv);
 int stats_run(struct ctl *ctl, int argc, char **argv);
 int clients_run(struct ctl *ctl, int argc, char **argv);
+int evict_run(struct ctl *ctl, int argc, char **argv);
+int locks_run(struct ctl *ctl, int argc, char **argv);
 int map_run(struct ctl *ctl, int argc, char **argv);
 int tune_list_run(struct ctl *ctl, int argc, char **argv);
 int tune_get_run(struct ctl *ctl, int argc, char **argv);

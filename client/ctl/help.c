@@ -114,7 +114,8 @@ command_is(const struct command *command, const char *name, const char *verb)
 {
 	if (strcmp(command->name, name) != 0)
 		return false;
-	return verb == NULL || strcmp(command->verb, verb) == 0;
+	return verb == NULL ||
+	    (command->verb != NULL && strcmp(command->verb, verb) == 0);
 }
 
 void

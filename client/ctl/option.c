@@ -72,7 +72,7 @@ const struct option_info option_table[] = {
 	{ "force", 0, NULL, OPTION_FLAG, AT(force), 0, 0, ON(SEGMENT_DESTROY),
 	    "also while clients are attached" },
 	{ "yes", 'y', NULL, OPTION_FLAG, AT(yes), 0, 0,
-	    ON(SEGMENT_DESTROY) | ON(ROOTS), "don't ask" },
+	    ON(SEGMENT_DESTROY) | ON(ROOTS) | ON(CLIENTS_EVICT), "don't ask" },
 };
 
 const size_t option_table_n = sizeof(option_table) / sizeof(option_table[0]);

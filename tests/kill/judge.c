@@ -1,9 +1,10 @@
 /*
- * Recovering a copy, and judging what is left.
+ * Recovering a segment, and judging what is left.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "shm/arena.h"
 #include "shm/commit.h"
 #include "shm/daemon.h"
 #include "shm/heap.h"
@@ -11,12 +12,30 @@
 #include "shm/thread.h"
 #include "tests/kill/kill.h"
 
+#define ROUNDS 64 /* slices of a reclaim */
+
 struct tally {
 	struct kill_summary summary;
-	uint32_t slot; /* the dead client's */
-	uint64_t bad;  /* pieces that name the dead */
-	uint64_t lost; /* pieces in a state that nobody can be in now */
+	struct shm_seg *seg;
+	bool is_waiting; /* for a reader: what the dead had unlinked stays */
+	uint64_t dead;   /* pieces that name somebody who isn't there */
+	uint64_t half;   /* pieces in the middle of a publish */
+	uint64_t remote; /* pieces that wait on no list */
 };
+
+/* Is somebody there whose piece of this state may be there? */
+static bool
+is_expected(const struct tally *tally, const struct shm_piece *piece)
+{
+	uint32_t slot = piece->owner, state;
+
+	if (slot <= SHM_DAEMON_SLOT || slot >= SHM_CLIENTS)
+		return false;
+	state = shm_load(&tally->seg->clients[slot].state);
+	return state == SHM_CLIENT_LIVE ||
+	    (state == SHM_CLIENT_DEAD && tally->is_waiting &&
+		(piece->state == SHM_UNLINKED || piece->state == SHM_RETIRED));
+}
 
 static void
 piece_tally(void *arg, const struct shm_piece *piece)
@@ -30,9 +49,12 @@ piece_tally(void *arg, const struct shm_piece *piece)
 		tally->summary.shared_bytes += piece->len;
 	}
 	if (shm_state_is_thread(piece->state))
-		tally->lost++;
-	if (shm_state_is_client(piece->state) && piece->owner == tally->slot)
-		tally->bad++;
+		tally->half++;
+	/* The walk has drained the lists. */
+	if (piece->state == SHM_REMOTE)
+		tally->remote++;
+	if (shm_state_is_client(piece->state) && !is_expected(tally, piece))
+		tally->dead++;
 }
 
 static void
@@ -44,8 +66,8 @@ finding_print(void *arg, const struct shm_finding *finding)
 	    finding->text);
 }
 
-static uint64_t
-slot_value(const struct shm_seg *seg, const char *name)
+uint64_t
+judge_slot(const struct shm_seg *seg)
 {
 	for (uint32_t i = 0; i < SHM_ROOTS; i++) {
 		const struct shm_root *root = &seg->roots[i];
@@ -54,34 +76,96 @@ slot_value(const struct shm_seg *seg, const char *name)
 			sizeof(*root)) < sizeof(*root))
 			break;
 		if (shm_load(&root->state) == SHM_ROOT_READY &&
-		    strcmp(root->name, name) == 0)
+		    strcmp(root->name, "kill") == 0)
 			return shm_load(&root->slot);
 	}
 	return 0;
 }
 
-/* Every client but the daemon is dead in the copy. */
-static bool
-all_reclaim(struct shm_seg *seg, uint32_t slot)
+/* ---- Recovering ---------------------------------------------------------- */
+
+int
+judge_client_recover(struct shm_seg *seg, uint32_t slot)
 {
 	struct shm_reclaimed sum = { 0 };
 	int result = 0;
 
-	for (uint32_t i = SHM_DAEMON_SLOT + 1; i <= slot + 8; i++)
-		shm_client_death(seg, i);
-	for (int round = 0; round < 64; round++) {
-		result = 1;
-		for (uint32_t i = SHM_DAEMON_SLOT + 1; i <= slot + 8; i++) {
-			int one = shm_reclaim_step(seg, i, 1000000, &sum);
+	shm_client_death(seg, slot);
+	for (int round = 0; round < ROUNDS && result != 1; round++)
+		result = shm_reclaim_step(seg, slot, 1000000, &sum);
+	return result;
+}
 
-			if (one != 1)
-				result = one;
+/* The end of the slots that were ever used. */
+static uint32_t
+slots_end(const struct shm_seg *seg)
+{
+	uint32_t slot = SHM_DAEMON_SLOT + 1;
+
+	while (slot < SHM_CLIENTS &&
+	    shm_committed_prefix(seg, shm_offset_of(seg, &seg->clients[slot]),
+		sizeof(struct shm_client)) == sizeof(struct shm_client))
+		slot++;
+	return slot;
+}
+
+static bool
+all_recover(struct shm_seg *seg)
+{
+	uint32_t end = slots_end(seg);
+	int result = 0;
+
+	for (uint32_t i = SHM_DAEMON_SLOT + 1; i < end; i++)
+		shm_client_death(seg, i);
+	/* What one has unlinked may wait for another to be settled. */
+	for (int round = 0; round < 2 && result != 1; round++) {
+		result = 1;
+		for (uint32_t i = SHM_DAEMON_SLOT + 1; i < end; i++) {
+			int one = judge_client_recover(seg, i);
+
+			result = one == 1 ? result : one;
 		}
-		if (result == 1)
-			return true;
 	}
-	(void)printf("# the reclaim does not end: %d\n", result);
-	return false;
+	if (result != 1)
+		(void)printf("# the reclaim does not end: %d\n", result);
+	return result == 1;
+}
+
+bool
+judge_recover(struct shm_seg *seg)
+{
+	return shm_daemon_start(seg) == 0 && all_recover(seg);
+}
+
+/* ---- Judging ------------------------------------------------------------- */
+
+/* Is what a reader is on as it was written? */
+static bool
+guarded_is_there(const struct shm_seg *seg)
+{
+	const char *at = seg->base + kill_board->guarded;
+
+	for (size_t i = 0; i < kill_board->guarded_len; i++)
+		if (at[i] != 0x5a) {
+			(void)printf("# a reader's object was written over\n");
+			return false;
+		}
+	return true;
+}
+
+/* Take some chunks of SIZE bytes, fill them, and put them back. */
+static bool
+stranger_uses(struct shm_self *self, uint32_t size)
+{
+	uint64_t off[4];
+	uint32_t n = shm_heap_take(self, size, 4, off);
+
+	for (uint32_t k = 0; k < n; k++)
+		memset(self->seg->base + off[k], 0xa5, size - SHM_CHUNK_OVER);
+	shm_heap_put(self, n, off);
+	if (n == 0)
+		(void)printf("# %u bytes: failure %d\n", size, self->failure);
+	return n != 0;
 }
 
 /* Another client allocates and frees, at once. */
@@ -89,65 +173,82 @@ static bool
 stranger_works(struct shm_seg *seg)
 {
 	const struct shm_identity who = { .pid = 1 };
-	const uint32_t sizes[] = { 32, 96, 1024, 6000, 70000 };
+	const uint32_t sizes[] = { 32, 96, 112, 1024, 6000, 70000 };
 	uint32_t slot, generation;
 	struct shm_self self;
+	int error = shm_client_open(seg, &who, &slot, &generation);
 
-	if (shm_client_open(seg, &who, &slot, &generation) != 0)
-		return false;
-	shm_self_init(&self, seg, slot, generation, 0, 0);
-	if (shm_thread_claim(&self) != 0)
-		return false;
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		uint64_t off[4];
-		uint32_t n = shm_heap_take(&self, sizes[i], 4, off);
-
-		if (n == 0)
-			return false;
-		for (uint32_t k = 0; k < n; k++)
-			memset(seg->base + off[k], 0xa5, sizes[i] - 16);
-		shm_heap_put(&self, n, off);
+	if (error == 0) {
+		shm_self_init(&self, seg, slot, generation, 0, 0);
+		error = shm_thread_claim(&self);
 	}
-	return shm_load(&self.client->sleeps) == 0 &&
+	if (error)
+		(void)printf("# attaching: error %d\n", error);
+	for (size_t i = 0; !error && i < sizeof(sizes) / sizeof(*sizes); i++)
+		error = !stranger_uses(&self, sizes[i]);
+	return error == 0 && shm_load(&self.client->sleeps) == 0 &&
 	    shm_load(&self.client->misuses) == 0;
 }
 
-bool
-judge(struct kill_copy *copy, uint32_t slot, struct kill_summary *ret)
+/* The segment is sound, and of the dead nothing is left. */
+static bool
+segment_is_sound(struct shm_seg *seg, bool is_waiting, struct kill_summary *ret)
 {
-	struct shm_seg *seg = &copy->seg;
-	struct tally tally = { .slot = slot };
-	int found;
+	struct tally tally = { .seg = seg, .is_waiting = is_waiting };
+	int found = shm_check(seg, false, finding_print, NULL);
 
-	if (shm_daemon_start(seg) != 0 || !all_reclaim(seg, slot)) {
-		(void)printf("# recovery failed\n");
-		return false;
-	}
-	found = shm_check(seg, false, finding_print, NULL);
 	if (found != 0) {
 		(void)printf("# the check found %d\n", found);
 		return false;
 	}
-	if (shm_walk(seg, -1, piece_tally, &tally) != 0 || tally.bad ||
-	    tally.lost) {
-		(void)printf("# %llu pieces of the dead, %llu half published\n",
-		    (unsigned long long)tally.bad,
-		    (unsigned long long)tally.lost);
+	if (shm_walk(seg, -1, piece_tally, &tally) != 0 || tally.dead ||
+	    tally.half || tally.remote) {
+		(void)printf("# %llu pieces of the dead, %llu half published, "
+			     "%llu on no list\n",
+		    (unsigned long long)tally.dead,
+		    (unsigned long long)tally.half,
+		    (unsigned long long)tally.remote);
 		return false;
 	}
-	tally.summary.slot = slot_value(seg, "kill");
+	*ret = tally.summary;
+	ret->slot = judge_slot(seg);
+	return !is_waiting || guarded_is_there(seg);
+}
+
+static bool
+world_is_sound(struct shm_seg *seg, bool is_waiting, struct kill_summary *ret)
+{
+	struct kill_summary after;
+
+	if (!segment_is_sound(seg, is_waiting, ret))
+		return false;
 	if (!stranger_works(seg)) {
 		(void)printf("# another client cannot allocate\n");
 		return false;
 	}
-	found = shm_check(seg, false, finding_print, NULL);
-	if (found != 0) {
-		(void)printf(
-		    "# after another client the check found %d\n", found);
+	return segment_is_sound(seg, is_waiting, &after);
+}
+
+bool
+judge(struct shm_seg *seg, uint32_t slot, struct kill_summary *ret)
+{
+	bool is_waiting = kill_board->guarded != 0;
+	int result;
+
+	if (shm_daemon_start(seg) != 0)
 		return false;
+	if (slot) {
+		result = judge_client_recover(seg, slot);
+		if (result != 1 && !is_waiting) {
+			(void)printf(
+			    "# the reclaim does not end: %d\n", result);
+			return false;
+		}
+		if (!world_is_sound(seg, is_waiting, ret))
+			return false;
 	}
-	*ret = tally.summary;
-	return true;
+	/* The readers die, too: now nothing is guarded. */
+	return all_recover(seg) && world_is_sound(seg, false, ret);
 }
 
 bool

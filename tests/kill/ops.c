@@ -1,84 +1,90 @@
 /*
- * The operations, and the heap states from which they begin.
+ * The operations.
  */
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/kill/kill.h"
 
-/* ---- States -------------------------------------------------------------- */
+#define COLD      KILL_BIT(KILL_COLD)
+#define WARM      KILL_BIT(KILL_WARM)
+#define CONTENDED KILL_BIT(KILL_CONTENDED)
+#define NEARLY    KILL_BIT(KILL_NEARLY)
+#define FULL      KILL_BIT(KILL_FULL)
+#define ANY       (COLD | WARM | CONTENDED | NEARLY | FULL)
+#define USED      (WARM | CONTENDED | NEARLY | FULL)
+
+/* ---- What an operation finds --------------------------------------------- */
 
 static bool
-cold(struct kill_scene *scene)
+one(struct kill_scene *scene)
 {
-	(void)scene;
-	return true;
-}
-
-/* Every class has been used, and some of it freed. */
-static bool
-warm(struct kill_scene *scene)
-{
-	shmalloc_off off[512];
-
-	for (int round = 0; round < 4; round++) {
-		for (size_t i = 0; i < 512; i++)
-			off[i] = shmalloc_alloc(
-			    scene->heap, (i * 37 + (size_t)round) % 3000);
-		for (size_t i = 0; i < 512; i++)
-			shmalloc_free(scene->heap, off[(i * 7) % 512]);
-	}
-	return true;
+	return scene_take(scene, 64);
 }
 
 static bool
-take(struct kill_scene *scene, size_t size)
+two(struct kill_scene *scene)
 {
-	shmalloc_off off = shmalloc_alloc(scene->heap, size);
-
-	if (off == 0)
-		return false;
-	memset(shmalloc_ptr(scene->heap, off), 0x5a, size);
-	scene->off[scene->n++] = off;
-	return true;
-}
-
-static bool
-warm_one(struct kill_scene *scene)
-{
-	return warm(scene) && take(scene, 64);
+	return scene_take(scene, 100) && scene_take(scene, 200);
 }
 
 /* Straight from an arena: larger than what is cached. */
 static bool
-warm_medium(struct kill_scene *scene)
+medium(struct kill_scene *scene)
 {
-	return warm(scene) && take(scene, 50000);
+	return scene_take(scene, 50000);
 }
 
 static bool
-warm_extent(struct kill_scene *scene)
+extent(struct kill_scene *scene)
 {
-	return warm(scene) && take(scene, 300000);
+	return scene_take(scene, 300000);
+}
+
+/* A free extent in between. */
+static bool
+extent_freed(struct kill_scene *scene)
+{
+	if (!scene_take(scene, 300000) || !scene_take(scene, 400000) ||
+	    !scene_take(scene, 300000))
+		return false;
+	shmalloc_free(scene->heap, scene->off[1]);
+	return true;
 }
 
 static bool
-cold_three(struct kill_scene *scene)
+three(struct kill_scene *scene)
 {
-	return take(scene, 64) && take(scene, 3000) && take(scene, 200000);
+	return scene_take(scene, 64) && scene_take(scene, 3000) &&
+	    scene_take(scene, 200000);
 }
 
+/* A region is nearly used up. */
 static bool
-warm_two(struct kill_scene *scene)
+region_used(struct kill_scene *scene)
 {
-	return warm(scene) && take(scene, 100) && take(scene, 200);
+	while (scene->n < 33)
+		if (!scene_take(scene, 60000))
+			return false;
+	return true;
 }
 
 /* The first is in the slot, the second isn't. */
 static bool
 published(struct kill_scene *scene)
 {
-	return warm_two(scene) &&
+	return two(scene) &&
 	    shmalloc_publish(scene->heap, scene->slot, 0, scene->off[0]) == 0;
+}
+
+/* A third, which isn't what the slot holds. */
+static bool
+published_another(struct kill_scene *scene)
+{
+	return published(scene) && scene_take(scene, 300) &&
+	    shmalloc_publish(
+		scene->heap, scene->slot, scene->off[0], scene->off[2]) == 0;
 }
 
 static bool
@@ -91,20 +97,29 @@ unlinked(struct kill_scene *scene)
 static bool
 shared(struct kill_scene *scene)
 {
-	return warm_one(scene) &&
-	    shmalloc_share(scene->heap, scene->off[0]) == 0;
+	return one(scene) && shmalloc_share(scene->heap, scene->off[0]) == 0;
 }
 
 /* A class's array is as full as it may be, so the next free flushes. */
 static bool
 cache_full(struct kill_scene *scene)
 {
-	if (!warm(scene))
-		return false;
-	for (int i = 0; i < 60; i++)
-		if (!take(scene, 900))
+	while (scene->n < 60)
+		if (!scene_take(scene, 900))
 			return false;
-	for (int i = 0; i < 36; i++)
+	while (scene->n > 24)
+		shmalloc_free(scene->heap, scene->off[--scene->n]);
+	return true;
+}
+
+/* The same, of a size that fastbins take. */
+static bool
+cache_full_small(struct kill_scene *scene)
+{
+	while (scene->n < 60)
+		if (!scene_take(scene, 400))
+			return false;
+	while (scene->n > 24)
 		shmalloc_free(scene->heap, scene->off[--scene->n]);
 	return true;
 }
@@ -113,8 +128,8 @@ cache_full(struct kill_scene *scene)
 static bool
 retired_many(struct kill_scene *scene)
 {
-	for (int i = 0; i < 32; i++)
-		if (!take(scene, 128))
+	while (scene->n < 32)
+		if (!scene_take(scene, 128))
 			return false;
 	while (scene->n > 1)
 		if (shmalloc_retire(scene->heap, scene->off[--scene->n]) != 0)
@@ -122,12 +137,92 @@ retired_many(struct kill_scene *scene)
 	return true;
 }
 
-/* ---- Operations ---------------------------------------------------------- */
+/* ---- What another client has done ---------------------------------------- */
+
+/* Its own, some of which are freed while the others are shared, then it leaves:
+ * what it freed is in bins, between what stays. */
+static bool
+other_leaves(struct kill_scene *scene, size_t size)
+{
+	while (scene->n < 40)
+		if (!scene_take(scene, size))
+			return false;
+	for (size_t i = 0; i < scene->n; i++)
+		if (i % 2)
+			shmalloc_free(scene->heap, scene->off[i]);
+		else if (shmalloc_share(scene->heap, scene->off[i]) != 0)
+			return false;
+	shmalloc_detach(scene->heap);
+	scene->heap = NULL;
+	return true;
+}
+
+static bool
+other_small(struct kill_scene *scene)
+{
+	return other_leaves(scene, 100);
+}
+
+static bool
+other_large(struct kill_scene *scene)
+{
+	return other_leaves(scene, 2000);
+}
+
+/* Objects that it owns. */
+static bool
+other_owns(struct kill_scene *scene)
+{
+	if (!scene_take(scene, 100) || !scene_take(scene, 50000) ||
+	    !scene_take(scene, 300000) || !scene_take(scene, 70000))
+		return false;
+	memcpy(kill_board->off, scene->off, sizeof(kill_board->off));
+	kill_board->n = scene->n;
+	return true;
+}
+
+/* While the arena is locked, so onto its remote list. */
+static bool
+other_pushes(struct kill_scene *scene)
+{
+	shmalloc_free(scene->heap, scene->off[1]);
+	shmalloc_free(scene->heap, scene->off[2]);
+	shmalloc_free(scene->heap, scene->off[3]);
+	return true;
+}
+
+/* It publishes, and reads. */
+static bool
+other_reads(struct kill_scene *scene)
+{
+	if (!scene_take(scene, 100) ||
+	    shmalloc_publish(scene->heap, scene->slot, 0, scene->off[0]) != 0 ||
+	    shmalloc_enter(scene->heap) != 0)
+		return false;
+	kill_board->off[0] = scene->off[0];
+	kill_board->guarded = shmalloc_slot_load(scene->slot);
+	kill_board->guarded_len = 100;
+	return true;
+}
+
+/* ---- Allocating ---------------------------------------------------------- */
 
 static bool
 alloc_small(struct kill_scene *scene)
 {
 	return shmalloc_alloc(scene->heap, 64) != 0;
+}
+
+static bool
+alloc_100(struct kill_scene *scene)
+{
+	return shmalloc_alloc(scene->heap, 100) != 0;
+}
+
+static bool
+alloc_1500(struct kill_scene *scene)
+{
+	return shmalloc_alloc(scene->heap, 1500) != 0;
 }
 
 static bool
@@ -141,6 +236,12 @@ static bool
 alloc_medium(struct kill_scene *scene)
 {
 	return shmalloc_alloc(scene->heap, 50000) != 0;
+}
+
+static bool
+alloc_larger(struct kill_scene *scene)
+{
+	return shmalloc_alloc(scene->heap, 120000) != 0;
 }
 
 static bool
@@ -188,6 +289,8 @@ alloc_too_much(struct kill_scene *scene)
 	return shmalloc_alloc(scene->heap, (size_t)1 << 33) == 0;
 }
 
+/* ---- Freeing ------------------------------------------------------------- */
+
 static bool
 free_first(struct kill_scene *scene)
 {
@@ -201,6 +304,30 @@ free_all(struct kill_scene *scene)
 	shmalloc_free_batch(scene->heap, scene->n, scene->off);
 	return true;
 }
+
+static bool
+free_theirs(struct kill_scene *scene)
+{
+	shmalloc_free(scene->heap, kill_board->off[0]);
+	return true;
+}
+
+static bool
+free_their_medium(struct kill_scene *scene)
+{
+	shmalloc_free(scene->heap, kill_board->off[1]);
+	return true;
+}
+
+static bool
+free_twice(struct kill_scene *scene)
+{
+	shmalloc_free(scene->heap, scene->off[0]);
+	shmalloc_free(scene->heap, scene->off[0]);
+	return true;
+}
+
+/* ---- Resizing ------------------------------------------------------------ */
 
 static bool
 grow_in_place(struct kill_scene *scene)
@@ -229,6 +356,8 @@ extent_resize(struct kill_scene *scene)
 
 	return off && shmalloc_realloc(scene->heap, off, 200000) != 0;
 }
+
+/* ---- Publishing ---------------------------------------------------------- */
 
 static bool
 publish_insert(struct kill_scene *scene)
@@ -259,6 +388,13 @@ publish_late(struct kill_scene *scene)
 }
 
 static bool
+publish_lost(struct kill_scene *scene)
+{
+	return shmalloc_publish(scene->heap, scene->slot, scene->off[0],
+		   scene->off[1]) == SHMALLOC_ECHANGED;
+}
+
+static bool
 share_first(struct kill_scene *scene)
 {
 	return shmalloc_share(scene->heap, scene->off[0]) == 0;
@@ -280,9 +416,32 @@ static bool
 read_slot(struct kill_scene *scene)
 {
 	if (shmalloc_enter(scene->heap) != 0 ||
+	    shmalloc_enter(scene->heap) != 0 ||
 	    shmalloc_slot_load(scene->slot) != scene->off[0])
 		return false;
-	return shmalloc_exit(scene->heap) == 0;
+	return shmalloc_exit(scene->heap) == 0 &&
+	    shmalloc_exit(scene->heap) == 0;
+}
+
+/* What another is reading. */
+static bool
+remove_theirs(struct kill_scene *scene)
+{
+	return shmalloc_publish(
+		   scene->heap, scene->slot, kill_board->off[0], 0) == 0 &&
+	    shmalloc_retire(scene->heap, kill_board->off[0]) == 0 &&
+	    shmalloc_alloc(scene->heap, 100) != 0 &&
+	    shmalloc_alloc(scene->heap, 3001) != 0;
+}
+
+static bool
+replace_theirs(struct kill_scene *scene)
+{
+	if (shmalloc_publish(scene->heap, scene->slot, kill_board->off[0],
+		scene->off[0]) != 0)
+		return false;
+	shmalloc_free(scene->heap, kill_board->off[0]);
+	return true;
 }
 
 static bool
@@ -294,6 +453,15 @@ make_root(struct kill_scene *scene)
 	    shmalloc_root_remove(scene->heap, "another") == 0;
 }
 
+/* ---- Coming and going ---------------------------------------------------- */
+
+static bool
+attach(struct kill_scene *scene)
+{
+	return shmalloc_attach(NULL, NULL, &scene->heap) == 0 &&
+	    shmalloc_alloc(scene->heap, 64) != 0;
+}
+
 static bool
 detach(struct kill_scene *scene)
 {
@@ -302,41 +470,144 @@ detach(struct kill_scene *scene)
 	return true;
 }
 
+/* The thread returns: its destructors give its cache back. */
+static bool
+thread_end(struct kill_scene *scene)
+{
+	(void)scene;
+	return true;
+}
+
+static bool
+another_program(struct kill_scene *scene)
+{
+	(void)scene;
+	(void)execl("/bin/sleep", "sleep", "100", (char *)NULL);
+	return false;
+}
+
 const struct kill_op kill_ops[] = {
-	{ "alloc, first of all", cold, alloc_small, false },
-	{ "alloc, hit", warm, alloc_small, false },
-	{ "alloc, refill", warm, alloc_new_class, false },
-	{ "alloc, many", warm, alloc_many, false },
-	{ "alloc, from an arena", warm, alloc_medium, false },
-	{ "alloc, extent", warm, alloc_extent, false },
-	{ "alloc, several regions", warm, alloc_huge, false },
-	{ "alloc, batch", warm, alloc_batch, false },
-	{ "alloc, aligned", warm, alloc_aligned, false },
-	{ "alloc, zeroed", warm, alloc_zeroed, false },
-	{ "alloc, too much", warm, alloc_too_much, false },
-	{ "alloc, arena locked", warm, alloc_new_class, true },
-	{ "free, hit", warm_one, free_first, false },
-	{ "free, flush", cache_full, free_all, false },
-	{ "free, flush to a remote list", cache_full, free_all, true },
-	{ "free, coalesce", warm_medium, free_first, false },
-	{ "free, extent", warm_extent, free_first, false },
-	{ "free, shared", shared, free_first, false },
-	{ "free, unlinked", unlinked, free_first, false },
-	{ "realloc, grow", warm_medium, grow_in_place, false },
-	{ "realloc, moved", warm_one, grow_moved, false },
-	{ "realloc, shrink", warm_medium, shrink_in_place, false },
-	{ "realloc, extent", warm_extent, extent_resize, false },
-	{ "publish, insert", warm_two, publish_insert, false },
-	{ "publish, replace", published, publish_replace, false },
-	{ "publish, remove", published, publish_remove, false },
-	{ "publish, lost", published, publish_late, false },
-	{ "share", warm_one, share_first, false },
-	{ "adopt", shared, adopt_first, false },
-	{ "retire, unlinked", unlinked, retire_first, false },
-	{ "retire, reclaim behind it", retired_many, retire_first, false },
-	{ "enter and exit", published, read_slot, false },
-	{ "root, make and remove", warm, make_root, false },
-	{ "detach", cold_three, detach, false },
+	{ "alloc, first of all", COLD, ANY, NULL, alloc_small, KILL_MAY_FAIL,
+	    KILL_WENT_EXTEND | KILL_WENT_SPLIT, NULL, NULL, { NULL } },
+	{ "alloc, hit", WARM, USED, NULL, alloc_small, KILL_MAY_FAIL, 0, NULL,
+	    NULL, { NULL } },
+	{ "alloc, refill by a carve", WARM | NEARLY, ANY, NULL, alloc_new_class,
+	    KILL_MAY_FAIL | KILL_SIGNALS, KILL_WENT_SPLIT, NULL, NULL,
+	    { NULL } },
+	{ "alloc, refill from a fastbin", COLD, ANY, NULL, alloc_100,
+	    KILL_MAY_FAIL, KILL_WENT_FAST, other_small, NULL,
+	    { "fastbin.max=512" } },
+	{ "alloc, refill from a small bin", COLD, ANY, NULL, alloc_100,
+	    KILL_MAY_FAIL, KILL_WENT_EXACT, other_small, NULL, { NULL } },
+	{ "alloc, refill from a large bin", COLD, ANY, NULL, alloc_1500,
+	    KILL_MAY_FAIL, KILL_WENT_SPLIT, other_large, NULL, { NULL } },
+	{ "alloc, many", WARM, ANY, NULL, alloc_many, KILL_MAY_FAIL, 0, NULL,
+	    NULL, { NULL } },
+	{ "alloc, from an arena", WARM | CONTENDED | NEARLY | FULL, ANY, NULL,
+	    alloc_medium, KILL_MAY_FAIL, KILL_WENT_SPLIT, NULL, NULL,
+	    { NULL } },
+	{ "alloc, new region", COLD, COLD | WARM, region_used, alloc_larger,
+	    KILL_MAY_FAIL | KILL_SIGNALS | KILL_RECOVER, KILL_WENT_EXTEND, NULL,
+	    NULL, { NULL } },
+	{ "alloc, extent", WARM | NEARLY, ANY, NULL, alloc_extent,
+	    KILL_MAY_FAIL | KILL_SIGNALS, KILL_WENT_EXTEND, NULL, NULL,
+	    { NULL } },
+	{ "alloc, extent again", WARM, COLD | WARM | CONTENDED, extent_freed,
+	    alloc_extent, KILL_MAY_FAIL, 0, NULL, NULL, { NULL } },
+	{ "alloc, several regions", WARM, ANY, NULL, alloc_huge, KILL_MAY_FAIL,
+	    KILL_WENT_EXTEND, NULL, NULL, { NULL } },
+	{ "alloc, batch", WARM, ANY, NULL, alloc_batch, KILL_MAY_FAIL, 0, NULL,
+	    NULL, { NULL } },
+	{ "alloc, aligned", WARM, ANY, NULL, alloc_aligned,
+	    KILL_MAY_FAIL | KILL_SIGNALS, KILL_WENT_SPLIT, NULL, NULL,
+	    { NULL } },
+	{ "alloc, zeroed", WARM, ANY, NULL, alloc_zeroed, KILL_MAY_FAIL, 0,
+	    NULL, NULL, { NULL } },
+	{ "alloc, too much", WARM, ANY, NULL, alloc_too_much, 0, 0, NULL, NULL,
+	    { NULL } },
+	{ "alloc, arenas locked", CONTENDED, CONTENDED, NULL, alloc_new_class,
+	    0, KILL_WENT_ARENA, NULL, NULL, { NULL } },
+	{ "alloc, another's region", COLD, ANY, NULL, alloc_medium,
+	    KILL_MAY_FAIL, KILL_WENT_SPLIT, other_small, NULL, { NULL } },
+	{ "alloc, drain what others freed", COLD, ANY, NULL, alloc_medium,
+	    KILL_HOLD | KILL_MAY_FAIL | KILL_RECOVER, KILL_WENT_DRAIN,
+	    other_owns, other_pushes, { NULL } },
+	{ "free, hit", WARM, ANY, one, free_first, 0, 0, NULL, NULL, { NULL } },
+	{ "free, twice", WARM, ANY, one, free_twice, 0, 0, NULL, NULL,
+	    { NULL } },
+	{ "free, flush", WARM, ANY, cache_full, free_all, 0, 0, NULL, NULL,
+	    { NULL } },
+	{ "free, flush to a remote list", CONTENDED, CONTENDED, cache_full,
+	    free_all, 0, KILL_WENT_PUSH, NULL, NULL, { NULL } },
+	{ "free, flush to fastbins", COLD, ANY, cache_full_small, free_all, 0,
+	    KILL_WENT_FASTBIN, NULL, NULL,
+	    { "fastbin.max=512", "tcache.count=16", NULL } },
+	{ "free, consolidate", COLD, ANY, cache_full_small, free_all, 0,
+	    KILL_WENT_CONSOLIDATE, NULL, NULL,
+	    { "fastbin.max=512", "tcache.count=16", "fastbin.limit=2000" } },
+	{ "free, coalesce", WARM | FULL, ANY, medium, free_first, KILL_SIGNALS,
+	    KILL_WENT_COALESCE, NULL, NULL, { NULL } },
+	{ "free, extent", WARM, ANY, extent, free_first,
+	    KILL_SIGNALS | KILL_RECOVER, 0, NULL, NULL, { NULL } },
+	{ "free, extent to a remote list", CONTENDED, CONTENDED, extent,
+	    free_first, 0, KILL_WENT_PUSH, NULL, NULL, { NULL } },
+	{ "free, another's", WARM, ANY, NULL, free_theirs, 0, 0, other_owns,
+	    NULL, { NULL } },
+	{ "free, another's to its arena", WARM | CONTENDED, ANY, NULL,
+	    free_their_medium, 0, 0, other_owns, NULL, { NULL } },
+	{ "free, shared", WARM, ANY, shared, free_first, KILL_SIGNALS,
+	    KILL_WENT_CHANGE, NULL, NULL, { NULL } },
+	{ "free, unlinked", WARM, ANY, unlinked, free_first, 0, 0, NULL, NULL,
+	    { NULL } },
+	{ "realloc, grow", WARM, COLD | WARM, medium, grow_in_place, 0, 0, NULL,
+	    NULL, { NULL } },
+	{ "realloc, moved", WARM | NEARLY, ANY, one, grow_moved, KILL_MAY_FAIL,
+	    0, NULL, NULL, { NULL } },
+	{ "realloc, shrink", WARM, ANY, medium, shrink_in_place, 0,
+	    KILL_WENT_SPLIT, NULL, NULL, { NULL } },
+	{ "realloc, extent", WARM, COLD | WARM | NEARLY | FULL, extent,
+	    extent_resize, KILL_MAY_FAIL | KILL_SIGNALS, 0, NULL, NULL,
+	    { NULL } },
+	{ "publish, insert", WARM | FULL, ANY, two, publish_insert,
+	    KILL_SIGNALS, KILL_WENT_CHANGE, NULL, NULL, { NULL } },
+	{ "publish, replace", WARM, ANY, published, publish_replace,
+	    KILL_SIGNALS | KILL_RECOVER, KILL_WENT_CHANGE, NULL, NULL,
+	    { NULL } },
+	{ "publish, remove", WARM, ANY, published, publish_remove, KILL_SIGNALS,
+	    KILL_WENT_CHANGE, NULL, NULL, { NULL } },
+	{ "publish, lost insert", WARM, ANY, published, publish_late, 0, 0,
+	    NULL, NULL, { NULL } },
+	{ "publish, lost replace", WARM, ANY, published_another, publish_lost,
+	    0, 0, NULL, NULL, { NULL } },
+	{ "share", WARM, ANY, one, share_first, KILL_SIGNALS, KILL_WENT_CHANGE,
+	    NULL, NULL, { NULL } },
+	{ "adopt", WARM, ANY, shared, adopt_first, KILL_SIGNALS,
+	    KILL_WENT_CHANGE, NULL, NULL, { NULL } },
+	{ "retire, unlinked", WARM, ANY, unlinked, retire_first, 0, 0, NULL,
+	    NULL, { NULL } },
+	{ "retire, reclaim behind it", WARM, ANY, retired_many, retire_first, 0,
+	    KILL_WENT_EPOCH, NULL, NULL, { NULL } },
+	{ "remove what a reader is on", COLD, ANY, NULL, remove_theirs,
+	    KILL_MAY_FAIL, KILL_WENT_CHANGE | KILL_WENT_EPOCH, other_reads,
+	    NULL, { NULL } },
+	{ "replace what a reader is on", WARM, ANY, one, replace_theirs, 0,
+	    KILL_WENT_CHANGE, other_reads, NULL, { NULL } },
+	{ "retire beside a reader", COLD, ANY, retired_many, retire_first, 0,
+	    KILL_WENT_EPOCH, other_reads, NULL, { NULL } },
+	{ "enter and exit", WARM, ANY, published, read_slot, KILL_SIGNALS, 0,
+	    NULL, NULL, { NULL } },
+	{ "root, make and remove", WARM, ANY, NULL, make_root, 0, 0, NULL, NULL,
+	    { NULL } },
+	{ "attach", COLD, COLD, NULL, attach, KILL_ASKS | KILL_RAW,
+	    KILL_WENT_EXTEND, NULL, NULL, { NULL } },
+	{ "detach", COLD, COLD | WARM | NEARLY | FULL, three, detach, KILL_ASKS,
+	    0, NULL, NULL, { NULL } },
+	{ "first call after fork", WARM, COLD | WARM, one, alloc_small,
+	    KILL_ASKS | KILL_FORKS, 0, NULL, NULL, { NULL } },
+	{ "thread exit", COLD, ANY, three, thread_end, KILL_THREAD | KILL_ENDS,
+	    0, NULL, NULL, { NULL } },
+	{ "another program in place", WARM, COLD | WARM | NEARLY | FULL, three,
+	    another_program, KILL_ENDS, 0, NULL, NULL, { NULL } },
 };
 
 const size_t kill_n_ops = sizeof(kill_ops) / sizeof(*kill_ops);

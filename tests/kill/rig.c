@@ -1,5 +1,5 @@
 /*
- * The daemon under test, and copies of its segment.
+ * The daemon under test and its segment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -7,24 +7,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/access.h"
 #include "shm/commit.h"
 #include "tests/kill/kill.h"
 
-/* ---- The daemon ---------------------------------------------------------- */
-
 static void
-daemon_exec(const char *path, const char *dir)
+daemon_exec(const char *path, const char *dir, const char *size,
+    const char *const param[KILL_PARAMS])
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)execl(path, "shmallocd", "--socket", dir, "--size", "64M",
-	    "--reserve", "4G", (char *)NULL);
+	/* A small reservation: less to walk in each judgement. */
+	(void)execl(path, "shmallocd", "--socket", dir, "--size", size,
+	    "--reserve", "256M", "--no-keeper", param[0] ? "-p" : (char *)NULL,
+	    param[0], param[1] ? "-p" : (char *)NULL, param[1],
+	    param[2] ? "-p" : (char *)NULL, param[2], (char *)NULL);
 	perror(path);
 	_exit(127);
 }
@@ -35,8 +37,8 @@ socket_wait(const char *dir)
 	char path[128];
 
 	(void)snprintf(path, sizeof(path), "%s/attach", dir);
-	for (int i = 0; i < 1000; i++) {
-		struct timespec pause = { 0, 10000000 };
+	for (int i = 0; i < 5000; i++) {
+		struct timespec pause = { 0, 2000000 };
 		struct stat status;
 
 		if (stat(path, &status) == 0)
@@ -47,7 +49,8 @@ socket_wait(const char *dir)
 }
 
 bool
-rig_start(struct kill_rig *rig, const char *daemon_path)
+rig_start(struct kill_rig *rig, const char *daemon_path, const char *size,
+    const char *const param[KILL_PARAMS])
 {
 	memset(rig, 0, sizeof(*rig));
 	(void)strcpy(rig->dir, "/tmp/shmalloc-kill-XXXXXX");
@@ -55,7 +58,7 @@ rig_start(struct kill_rig *rig, const char *daemon_path)
 		return false;
 	rig->daemon = fork();
 	if (rig->daemon == 0)
-		daemon_exec(daemon_path, rig->dir);
+		daemon_exec(daemon_path, rig->dir, size, param);
 	return rig->daemon > 0 && socket_wait(rig->dir) &&
 	    setenv("SHMALLOC_SOCKET", rig->dir, 1) == 0;
 }
@@ -63,12 +66,19 @@ rig_start(struct kill_rig *rig, const char *daemon_path)
 void
 rig_stop(struct kill_rig *rig)
 {
+	static const char *const names[] = { "attach", "control", "control-ro",
+		"lock" };
+	char path[128];
+
 	if (rig->live.base)
 		shm_seg_unmap(&rig->live);
 	if (rig->daemon > 0) {
-		(void)kill(rig->daemon, SIGCONT);
-		(void)kill(rig->daemon, SIGTERM);
+		(void)kill(rig->daemon, SIGKILL);
 		(void)waitpid(rig->daemon, NULL, 0);
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", rig->dir, names[i]);
+		(void)unlink(path);
 	}
 	(void)rmdir(rig->dir);
 }
@@ -109,115 +119,47 @@ rig_map(struct kill_rig *rig, pid_t pid)
 	return shm_seg_map(fd, pins, false, &rig->live) == 0;
 }
 
-/* ---- Copies -------------------------------------------------------------- */
-
-static int
-memfd_like(uint64_t size)
-{
-	int fd = memfd_create("shmalloc-copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
-		0)
-		return fd;
-	return -1;
-}
-
-static bool
-is_committed(const struct shm_seg *seg, uint64_t page)
-{
-	return shm_committed_prefix(seg, page * SHM_PAGE + 1, 1) == 1;
-}
-
 bool
-copy_open(struct kill_copy *copy, const struct shm_seg *live)
+rig_daemon_hold(struct kill_rig *rig)
 {
-	int fd = memfd_like(live->len);
-	int pins = memfd_like(sizeof(struct shm_pins));
+	int status;
 
-	memset(copy, 0, sizeof(*copy));
-	if (fd < 0 || pins < 0 ||
-	    pwrite(fd, live->base, 4 * SHM_PAGE, 0) != 4 * SHM_PAGE ||
-	    pwrite(pins, live->pins, sizeof(struct shm_pins), 0) !=
-		sizeof(struct shm_pins))
-		return false;
-	return shm_seg_map(fd, pins, false, &copy->seg) == 0;
+	return kill(rig->daemon, SIGSTOP) == 0 &&
+	    waitpid(rig->daemon, &status, WUNTRACED) == rig->daemon &&
+	    WIFSTOPPED(status);
 }
 
 void
-copy_close(struct kill_copy *copy)
+rig_daemon_go(struct kill_rig *rig)
 {
-	if (copy->seg.base)
-		shm_seg_unmap(&copy->seg);
-	free(copy->shadow);
-	free(copy->pages);
+	(void)kill(rig->daemon, SIGCONT);
 }
 
-/* List the live segment's committed pages; true if the list has changed. */
-static bool
-pages_list(struct kill_copy *copy, const struct shm_seg *live)
+void
+rig_arenas_hold(struct kill_rig *rig, bool is_held)
 {
-	uint64_t end = live->heap + shm_load(&live->super->watermark);
-	size_t n = 0, room = shm_committed_total(live) + 64;
-	uint64_t *pages = malloc(room * sizeof(*pages));
-	bool is_new;
+	struct shm_seg *seg = &rig->live;
+	uint32_t n = shm_load(&seg->super->n_arenas);
+	uint32_t generation =
+	    shm_load(&seg->clients[SHM_DAEMON_SLOT].generation);
+	uint32_t word = SHM_DAEMON_THREAD | (generation & 255) << 16;
 
-	for (uint64_t page = 0; pages && page < end / SHM_PAGE; page++) {
-		uint64_t word = shm_load(&live->committed[page / 64]);
+	for (uint32_t i = 0; i < n; i++)
+		shm_store(&seg->arenas[i].lock, is_held ? word : 0);
+}
 
-		if (word == 0) {
-			page |= 63;
-			continue;
-		}
-		if (!is_committed(live, page))
-			continue;
-		if (n == room)
+uint32_t
+rig_slot(const struct shm_seg *seg, pid_t pid)
+{
+	for (uint32_t i = SHM_DAEMON_SLOT + 1; i < SHM_CLIENTS; i++) {
+		const struct shm_client *client = &seg->clients[i];
+
+		if (shm_committed_prefix(seg, shm_offset_of(seg, client),
+			sizeof(*client)) < sizeof(*client))
 			break;
-		pages[n++] = page;
+		if (shm_load(&client->state) == SHM_CLIENT_LIVE &&
+		    shm_load(&client->pid) == (uint32_t)pid)
+			return i;
 	}
-	is_new = n != copy->n_pages ||
-	    memcmp(pages, copy->pages, n * sizeof(*pages)) != 0;
-	free(copy->pages);
-	copy->pages = pages;
-	copy->n_pages = n;
-	return is_new;
-}
-
-bool
-copy_notice(struct kill_copy *copy, const struct shm_seg *live)
-{
-	bool has_changed = pages_list(copy, live);
-
-	if (has_changed) {
-		free(copy->shadow);
-		copy->shadow =
-		    malloc(copy->n_pages * SHM_PAGE + sizeof(struct shm_pins));
-		if (!copy->shadow)
-			abort();
-	}
-	for (size_t i = 0; i < copy->n_pages; i++) {
-		char *seen = copy->shadow + i * SHM_PAGE;
-		const char *now = live->base + copy->pages[i] * SHM_PAGE;
-
-		if (!has_changed && memcmp(seen, now, SHM_PAGE) == 0)
-			continue;
-		memcpy(seen, now, SHM_PAGE);
-		has_changed = true;
-	}
-	return has_changed;
-}
-
-bool
-copy_restore(struct kill_copy *copy, const struct shm_seg *live)
-{
-	struct shm_seg *seg = &copy->seg;
-
-	if (fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-		(off_t)seg->len) != 0)
-		return false;
-	for (size_t i = 0; i < copy->n_pages; i++)
-		memcpy(seg->base + copy->pages[i] * SHM_PAGE,
-		    copy->shadow + i * SHM_PAGE, SHM_PAGE);
-	memcpy(seg->pins, live->pins, sizeof(struct shm_pins));
-	return true;
+	return 0;
 }

@@ -1,240 +1,372 @@
 /*
- * The tracer: see tests/kill/kill.h.  Prints TAP, a test an operation, with how
- * many instructions were stepped and how many distinct states were judged.
+ * The program: see tests/kill/kill.h and README.md.  Prints TAP, a test for
+ *each operation and heap state, with how many instructions were stepped and how
+ * many distinct states were judged.
  *
- *	step SHMALLOCD [NAME...]
+ *	step [-k KINDS] [-f FLOOR] [-w FLOOR] SHMALLOCD [NAME...]
  *
- * The daemon is stopped meanwhile, so that nobody else changes the segment; a
- * detach goes on without its answer.
+ * KINDS are letters: o operations, r the recoverer, s signals,
+ * p pairs.
+ * FLOOR says how many distinct states each must have; -w writes it.  The daemon
+ * is stopped meanwhile, so that nobody else changes the segment; it goes on
+ * while an operation waits for it.
  *
  * Kills at each instruction are the same as kills at each distinct state:
- *between two instructions that do not change the segment there is nothing to
- *tell them apart by.
+ * between two instructions that do not change the segment there is nothing to
+ * tell them apart by.
  */
-#include <errno.h>
+#include <malloc.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#include "shm/access.h"
-#include "shm/thread.h"
-#include "tests/kill/kill.h"
+#include "tests/kill/pair.h"
 
-#define MAX_STEPS 2000000
+#define TITLE 128
 
-/* ---- The child ----------------------------------------------------------- */
-
-static void
-child_run(const struct kill_op *op)
-{
-	struct kill_scene scene = { 0 };
-
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (shmalloc_attach(NULL, NULL, &scene.heap) != 0 ||
-	    shmalloc_root(scene.heap, "kill", &scene.slot) != 0 ||
-	    !op->prepare(&scene))
-		_exit(10);
-	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
-		_exit(11);
-	(void)raise(SIGSTOP);
-	if (!op->run(&scene))
-		_exit(12);
-	(void)raise(SIGSTOP);
-	_exit(0);
-}
-
-/* ---- The tracer ---------------------------------------------------------- */
-
-/* The states of one run, in order, as recovery leaves them. */
-struct run {
-	const struct kill_op *op;
-	struct kill_rig *rig;
-	struct kill_copy copy;
-	pid_t pid;
-	uint32_t slot;
-	struct kill_summary before, last;
-	uint64_t steps, states, changes;
+struct session {
+	const char *daemon;
+	char **names; /* operations that are wanted; NULL: all */
+	FILE *floor, *written;
+	const char *kinds; /* letters of what is wanted; NULL: all */
+	unsigned long long tests, failed;
+	struct kill_points ops, recoveries, signals, pairs;
 };
 
 static bool
-stop_wait(pid_t pid, int *ret_status)
+is_wanted(const struct session *session, const char *name)
 {
-	return waitpid(pid, ret_status, 0) == pid && WIFSTOPPED(*ret_status);
-}
-
-/* Judge the present state.  What recovery leaves may change once, from what it
- * was before to what it is after. */
-static bool
-state_judge(struct run *run)
-{
-	struct kill_summary now;
-
-	if (!copy_restore(&run->copy, &run->rig->live) ||
-	    !judge(&run->copy, run->slot, &now)) {
-		(void)printf("# at step %llu, state %llu of '%s'\n",
-		    (unsigned long long)run->steps,
-		    (unsigned long long)run->states, run->op->name);
-		return false;
-	}
-	if (run->states++ == 0)
-		run->before = run->last = now;
-	if (!kill_summary_same(&now, &run->last)) {
-		run->changes++;
-		run->last = now;
-	}
-	return true;
-}
-
-/* Step until the operation's end; each distinct state is judged. */
-static bool
-child_step(struct run *run)
-{
-	int status;
-
-	for (; run->steps < MAX_STEPS; run->steps++) {
-		if (ptrace(PTRACE_SINGLESTEP, run->pid, NULL, NULL) != 0 ||
-		    waitpid(run->pid, &status, 0) != run->pid)
-			return false;
-		if (WIFEXITED(status) || WIFSIGNALED(status)) {
-			(void)printf("# the child ended early: %x\n", status);
-			return false;
-		}
-		if (WSTOPSIG(status) == SIGSTOP)
+	if (!*session->names)
+		return true;
+	for (char **want = session->names; *want; want++)
+		if (strstr(name, *want))
 			return true;
-		if (copy_notice(&run->copy, &run->rig->live) &&
-		    !state_judge(run))
-			return false;
-	}
-	(void)printf("# no end after %d steps\n", MAX_STEPS);
 	return false;
 }
 
-/* Which slot the child has: that of the thread record with its id. */
-static uint32_t
-slot_find(const struct shm_seg *seg, pid_t pid)
+static bool
+kind_is_wanted(const struct session *session, char kind)
 {
-	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < shm_threads_used(seg);
-	     i++) {
-		uint64_t owner = shm_thread_owner(seg, i);
+	return !session->kinds || strchr(session->kinds, kind);
+}
 
-		if (shm_owner_slot(owner) &&
-		    shm_load(&seg->threads[i].tid) == (uint32_t)pid)
-			return shm_owner_slot(owner);
+/* ---- The floor ----------------------------------------------------------- */
+
+/* The fewest states that TITLE may have; 0: it isn't there.  Lines are a number
+ * and a title. */
+static unsigned long long
+floor_find(FILE *floor, const char *title)
+{
+	char line[2 * TITLE];
+
+	rewind(floor);
+	while (fgets(line, sizeof(line), floor)) {
+		char *end;
+		unsigned long long least = strtoull(line, &end, 10);
+
+		line[strcspn(line, "\n")] = 0;
+		if (*end == ' ' && strcmp(end + 1, title) == 0)
+			return least;
 	}
 	return 0;
 }
 
-/* Hold every arena's lock as the daemon's thread, which is stopped. */
-static void
-arenas_hold(struct shm_seg *seg, bool is_held)
-{
-	uint32_t n = shm_load(&seg->super->n_arenas);
-	uint32_t generation =
-	    shm_load(&seg->clients[SHM_DAEMON_SLOT].generation);
-	uint32_t word = SHM_DAEMON_THREAD | (generation & 255) << 16;
-
-	for (uint32_t i = 0; i < n; i++)
-		shm_store(&seg->arenas[i].lock, is_held ? word : 0);
-}
-
+/* Compilers differ: nine tenths will do.  What the daemon does meanwhile is
+ * seen as it comes. */
 static bool
-op_trace(struct run *run)
+floor_holds(struct session *session, const char *title, unsigned flags,
+    unsigned long long states)
 {
-	struct kill_rig *rig = run->rig;
-	int status;
-	bool is_good;
+	unsigned long long least;
 
-	if (!stop_wait(run->pid, &status) || !rig_map(rig, run->pid))
-		return false;
-	run->slot = slot_find(&rig->live, run->pid);
-	if (run->slot == 0 || kill(rig->daemon, SIGSTOP) != 0)
-		return false;
-	if (run->op->is_contended)
-		arenas_hold(&rig->live, true);
-	is_good = copy_open(&run->copy, &rig->live);
-	if (is_good) {
-		(void)copy_notice(&run->copy, &rig->live);
-		is_good = state_judge(run) && child_step(run);
-	}
-	if (run->op->is_contended)
-		arenas_hold(&rig->live, false);
-	copy_close(&run->copy);
-	(void)kill(rig->daemon, SIGCONT);
-	return is_good && run->changes <= 1;
-}
-
-static bool
-op_run(struct kill_rig *rig, const struct kill_op *op, struct run *run)
-{
-	bool is_good;
-
-	memset(run, 0, sizeof(*run));
-	run->op = op;
-	run->rig = rig;
-	run->pid = fork();
-	if (run->pid == 0)
-		child_run(op);
-	is_good = run->pid > 0 && op_trace(run);
-	(void)kill(run->pid, SIGKILL);
-	(void)waitpid(run->pid, NULL, 0);
-	if (run->changes > 1)
-		(void)printf("# what is left changed %llu times\n",
-		    (unsigned long long)run->changes);
-	return is_good;
-}
-
-static bool
-is_wanted(const char *name, int argc, char *argv[])
-{
-	if (argc <= 2)
+	if (session->written)
+		(void)fprintf(session->written, "%llu %s\n",
+		    flags & KILL_ASKS ? states * 2 / 3 : states, title);
+	if (!session->floor)
 		return true;
-	for (int i = 2; i < argc; i++)
-		if (strstr(name, argv[i]))
-			return true;
-	return false;
+	least = floor_find(session->floor, title);
+	if (least == 0)
+		(void)printf("# the floor has no line '%s'\n", title);
+	else if (states * 10 < least * 9)
+		(void)printf("# %llu distinct states, and there were %llu\n",
+		    states, least);
+	return least != 0 && states * 10 >= least * 9;
+}
+
+/* ---- Operations ---------------------------------------------------------- */
+
+static void
+result_print(struct session *session, bool is_good, const char *title,
+    const char *what, const struct kill_points *points)
+{
+	(void)printf("%sok %llu - %s%s: ", is_good ? "" : "not ",
+	    ++session->tests, title, what);
+	if (points->runs)
+		(void)printf("%llu times, ", (unsigned long long)points->runs);
+	(void)printf("%llu kill points, %llu distinct states\n",
+	    (unsigned long long)points->steps,
+	    (unsigned long long)points->states);
+	session->failed += !is_good;
+}
+
+static void
+points_add(struct kill_points *sum, const struct kill_points *points)
+{
+	sum->runs += points->runs;
+	sum->steps += points->steps;
+	sum->states += points->states;
+}
+
+static void
+points_print(const char *what, const struct kill_points *points)
+{
+	(void)printf(
+	    "# %s: %llu runs, %llu kill points, %llu distinct states\n", what,
+	    (unsigned long long)points->runs, (unsigned long long)points->steps,
+	    (unsigned long long)points->states);
+}
+
+static void
+op_test(
+    struct session *session, const struct kill_op *op, enum kill_state state)
+{
+	struct kill_points points = { 0 };
+	struct kill_run run;
+	char title[TITLE];
+	bool is_good;
+
+	(void)snprintf(
+	    title, sizeof(title), "%s [%s]", op->name, kill_state_names[state]);
+	is_good = run_begin(&run, session->daemon, op, state, false) &&
+	    run_all(&run, NULL, NULL);
+	run_end(&run);
+	if (op->states & KILL_BIT(state))
+		is_good = is_good &&
+		    floor_holds(session, title, op->flags, run.states);
+	points.steps = run.trace.steps;
+	points.states = run.states;
+	result_print(session, is_good, title, "", &points);
+	points.runs = 1;
+	points_add(&session->ops, &points);
+}
+
+/* ---- The recoverer ------------------------------------------------------- */
+
+struct recovery {
+	uint64_t every, from; /* which states: FROM, FROM + EVERY ... */
+	struct kill_points points;
+};
+
+static bool
+recovery_at(struct kill_run *run, void *arg)
+{
+	struct recovery *recovery = arg;
+
+	return run->states % recovery->every != recovery->from ||
+	    recover_test(run, &recovery->points);
+}
+
+/* In a cold heap, where that makes sense, there is less to repair. */
+static enum kill_state
+state_choose(const struct kill_op *op)
+{
+	unsigned states = op->states | (kill_is_long() ? 0 : op->more);
+
+	return (enum kill_state)__builtin_ctz(states);
+}
+
+/* The short form takes one state, early in an operation's work; the NTH
+ * operation's differs from the next one's. */
+static void
+recovery_test(struct session *session, const struct kill_op *op, size_t nth)
+{
+	struct recovery recovery = { .every = kill_is_long() ? 1 : UINT64_MAX };
+	enum kill_state state = state_choose(op);
+	struct kill_run run;
+	char title[TITLE];
+	bool is_good;
+
+	recovery.from = kill_is_long() ? 0 : 5 + nth * 3 % 8;
+	is_good = run_begin(&run, session->daemon, op, state, false) &&
+	    run_all(&run, recovery_at, &recovery) && recovery.points.runs > 0;
+	run_end(&run);
+	(void)snprintf(title, sizeof(title), "%s, recovered", op->name);
+	if (op->flags & KILL_RECOVER)
+		is_good = is_good &&
+		    floor_holds(session, title, 0, recovery.points.states);
+	result_print(session, is_good, title, "", &recovery.points);
+	points_add(&session->recoveries, &recovery.points);
+}
+
+/* ---- Signals ------------------------------------------------------------- */
+
+static void
+signals_op_test(struct session *session, const struct kill_op *op)
+{
+	enum kill_state state = state_choose(op);
+	struct kill_points points = { 0 };
+	struct kill_run run;
+	bool is_good = run_begin(&run, session->daemon, op, state, true) &&
+	    signals_test(&run, &points);
+
+	run_end(&run);
+	result_print(session, is_good, op->name, ", signalled", &points);
+	points_add(&session->signals, &points);
+}
+
+/* ---- Pairs --------------------------------------------------------------- */
+
+static void
+pairs_test(struct session *session)
+{
+	for (size_t i = 0; i < 2 * n_pairs; i++) {
+		const struct pair *pair = &pairs[i / 2];
+		struct kill_points points = { 0 };
+		char title[TITLE];
+		bool is_good;
+
+		if (!is_wanted(session, pair->name) ||
+		    (i % 2 && pair->is_symmetric))
+			continue;
+		(void)snprintf(title, sizeof(title), "%s, %s first", pair->name,
+		    i % 2 ? "right" : "left");
+		is_good =
+		    pair_test(session->daemon, pair, (int)(i % 2), &points) &&
+		    floor_holds(session, title, 0, points.states);
+		(void)printf("%sok %llu - %s: %llu pairs of points, "
+			     "%llu futures\n",
+		    is_good ? "" : "not ", ++session->tests, title,
+		    (unsigned long long)points.states,
+		    (unsigned long long)points.runs);
+		session->failed += !is_good;
+		points_add(&session->pairs, &points);
+	}
+	(void)printf("# pairs: %llu pairs of points, %llu futures, %llu "
+		     "instructions\n",
+	    (unsigned long long)session->pairs.states,
+	    (unsigned long long)session->pairs.runs,
+	    (unsigned long long)session->pairs.steps);
+}
+
+/* ---- All of them --------------------------------------------------------- */
+
+/* Every heap state, or those that are an operation's own? */
+static bool
+states_are_wide(void)
+{
+	const char *states = getenv("KILL_STATES");
+
+	return kill_is_long() || (states && strcmp(states, "all") == 0);
+}
+
+static void
+ops_test(struct session *session)
+{
+	for (size_t i = 0; i < kill_n_ops; i++) {
+		const struct kill_op *op = &kill_ops[i];
+		unsigned states =
+		    op->states | (states_are_wide() ? op->more : 0);
+
+		for (unsigned k = 0; k < KILL_STATES; k++)
+			if ((states & KILL_BIT(k)) &&
+			    is_wanted(session, op->name))
+				op_test(session, op, (enum kill_state)k);
+	}
+	points_print("operations", &session->ops);
+}
+
+static void
+recoveries_test(struct session *session)
+{
+	const unsigned simple = KILL_EXTRA | KILL_HOLD;
+
+	for (size_t i = 0; i < kill_n_ops; i++)
+		if (is_wanted(session, kill_ops[i].name) &&
+		    (kill_is_long() ? !(kill_ops[i].flags & ~simple)
+				    : kill_ops[i].flags & KILL_RECOVER))
+			recovery_test(session, &kill_ops[i], i);
+	points_print("the recoverer", &session->recoveries);
+}
+
+static void
+signals_all_test(struct session *session)
+{
+	for (size_t i = 0; i < kill_n_ops; i++)
+		if (is_wanted(session, kill_ops[i].name) &&
+		    (kill_ops[i].flags & KILL_SIGNALS))
+			signals_op_test(session, &kill_ops[i]);
+	points_print("signals", &session->signals);
+}
+
+/* ---- The program --------------------------------------------------------- */
+
+/* Tracer and child take turns: on one core that is much cheaper. */
+static void
+core_choose(void)
+{
+	int core = sched_getcpu();
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(core < 0 ? 0 : (unsigned)core, &one);
+	(void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+static bool
+options_read(struct session *session, int argc, char *argv[])
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "f:w:k:")) != -1) {
+		FILE **file =
+		    option == 'f' ? &session->floor : &session->written;
+
+		if (option == 'k') {
+			session->kinds = optarg;
+			continue;
+		}
+		*file = option == '?'
+		    ? NULL
+		    : fopen(optarg, option == 'f' ? "re" : "we");
+		if (!*file) {
+			perror("step");
+			return false;
+		}
+	}
+	session->daemon = argv[optind];
+	session->names = argv + optind + 1;
+	return optind < argc;
 }
 
 int
 main(int argc, char *argv[])
 {
-	uint64_t steps = 0, states = 0, n = 0;
-	struct kill_rig rig;
-	cpu_set_t one;
-	int failed = 0;
+	struct session session = { 0 };
 
-	if (argc < 2)
+	if (!options_read(&session, argc, argv))
 		return 2;
-	/* Tracer and child take turns: on one core that is much cheaper. */
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu() < 0 ? 0 : (unsigned)sched_getcpu(), &one);
-	(void)sched_setaffinity(0, sizeof(one), &one);
+	kill_board = mmap(NULL, sizeof(*kill_board), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (kill_board == MAP_FAILED)
+		return 2;
+	core_choose();
+	/* A judgement's tables are large, and come again and again. */
+	(void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-	for (size_t i = 0; i < kill_n_ops; i++) {
-		struct run run = { 0 };
-		bool is_good;
-
-		if (!is_wanted(kill_ops[i].name, argc, argv))
-			continue;
-		is_good = rig_start(&rig, argv[1]) &&
-		    op_run(&rig, &kill_ops[i], &run);
-		rig_stop(&rig);
-		(void)printf("%sok %llu - %s: %llu kill points, %llu distinct "
-			     "states\n",
-		    is_good ? "" : "not ", (unsigned long long)++n,
-		    kill_ops[i].name, (unsigned long long)run.steps,
-		    (unsigned long long)run.states);
-		failed += !is_good;
-		steps += run.steps;
-		states += run.states;
-	}
-	(void)printf("# %llu kill points, %llu distinct states\n1..%llu\n",
-	    (unsigned long long)steps, (unsigned long long)states,
-	    (unsigned long long)n);
-	return failed != 0;
+	if (kind_is_wanted(&session, 'o'))
+		ops_test(&session);
+	if (kind_is_wanted(&session, 'r'))
+		recoveries_test(&session);
+	if (kind_is_wanted(&session, 's'))
+		signals_all_test(&session);
+	if (kind_is_wanted(&session, 'p'))
+		pairs_test(&session);
+	(void)printf("1..%llu\n", session.tests);
+	if (session.written && fclose(session.written) != 0)
+		return 2;
+	return session.failed != 0;
 }

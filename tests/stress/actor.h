@@ -3,8 +3,10 @@
  * contents of all that it meets.
  *
  * Objects are in one of three places:
- * - the actor's own ring: private, ends with the actor;
- * - a slot of the table, which all actors share: published;
+ * - a thread's own ring: private, ends with the actor; what is found there must
+ *   be what the thread put there;
+ * - a slot of the table, which all actors share: published; what is found there
+ *   must have been made for that slot;
  * - a mailbox of the table: handed from one actor to another, who frees it.  An
  *   owner that dies takes it along, so mailboxes are used only where nobody is
  *   killed.
@@ -17,14 +19,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define ACTORS_MAX 64u
+#define ACTORS_MAX  64u
+#define THREADS_MAX 4u
 
 enum actor_count {
 	ACTOR_OBJECTS, /* allocated */
 	ACTOR_PUBLISHED,
 	ACTOR_LOST_RACES,
 	ACTOR_RETIRED,
-	ACTOR_HANDED, /* through a mailbox */
+	ACTOR_HANDED,  /* through a mailbox */
+	ACTOR_REFUSED, /* allocations, for want of memory */
+	ACTOR_FORKED,
+	ACTOR_ATTACHED, /* again, after a detach */
 	ACTOR_COUNTS,
 };
 
@@ -38,6 +44,13 @@ struct actor_board {
 	_Atomic uint32_t done;  /* actors that have done their objects */
 	_Atomic uint32_t stop;  /* end now */
 	_Atomic uint32_t mailboxes_are_empty;
+	/* The longest call that allocated or freed, in ns, of those in which
+	 * the actor was not stopped; and how often each was. */
+	_Atomic uint64_t longest_ns;
+	_Atomic uint32_t stops[ACTORS_MAX];
+	/* The longest time between two looks at the clock, in ns, of a process
+	 * that does nothing else: what the machine alone is late by. */
+	_Atomic uint64_t canary_ns;
 };
 
 struct actor_options {
@@ -47,6 +60,10 @@ struct actor_options {
 	uint32_t number;  /* of this one, from 0 */
 	bool uses_mailboxes;
 	bool uses_extents; /* one object of 64 has 64 KiB to 1 MiB */
+	bool may_lack_memory;
+	uint32_t threads; /* so many share the attachment; 0 is 1 */
+	uint32_t life;    /* detach and attach again after so many steps */
+	uint32_t brood;   /* fork a child each so many steps */
 };
 
 /* A board in memory that children of fork() share. */

@@ -23,6 +23,12 @@ word_at(uint64_t hash, size_t i)
 	return (hash + i) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
+uint64_t
+pattern_seed(uint64_t first)
+{
+	return first >> 20;
+}
+
 void
 pattern_write(void *at, size_t len, uint64_t seed)
 {

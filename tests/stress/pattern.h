@@ -16,6 +16,9 @@
 /* The next number of a sequence; *STATE is where it stands. */
 uint64_t pattern_random(uint64_t *state);
 
+/* The low 44 bits of the seed that is in a pattern's FIRST word. */
+uint64_t pattern_seed(uint64_t first);
+
 /* Fill the LEN bytes (PATTERN_MIN..PATTERN_MAX) at AT. */
 void pattern_write(void *at, size_t len, uint64_t seed);
 

@@ -20,6 +20,8 @@ table_attach(const char *label)
 	struct shmalloc *heap;
 
 	options.label = label;
+	/* There may be no daemon at the moment, and hardly any time for it. */
+	options.attach_timeout_ms = 60000;
 	must("attach", shmalloc_attach(NULL, &options, &heap));
 	return heap;
 }

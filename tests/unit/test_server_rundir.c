@@ -11,6 +11,7 @@
 
 static char top[] = "/tmp/test_server_rundir.XXXXXX";
 static char path[128];
+static const struct rundir_kept none = { .lock_fd = -1 };
 
 static void
 top_make(void)
@@ -35,10 +36,10 @@ Test(server_rundir, a_missing_directory_is_made_and_removed_again)
 	struct rundir dir;
 	struct stat st;
 
-	cr_assert_eq(rundir_open(path, 0755, &dir), 0);
+	cr_assert_eq(rundir_open(path, 0755, &none, &dir), 0);
 	cr_assert_eq(stat(path, &st), 0);
 	cr_assert_eq(st.st_mode & 07777, 0755);
-	rundir_close(&dir);
+	rundir_close(&dir, false);
 	cr_assert_neq(stat(path, &st), 0);
 }
 
@@ -48,8 +49,8 @@ Test(server_rundir, one_that_was_there_stays_as_it_is)
 	struct stat st;
 
 	cr_assert_eq(mkdir(path, 0710), 0);
-	cr_assert_eq(rundir_open(path, 0755, &dir), 0);
-	rundir_close(&dir);
+	cr_assert_eq(rundir_open(path, 0755, &none, &dir), 0);
+	rundir_close(&dir, false);
 	cr_assert_eq(stat(path, &st), 0);
 	cr_assert_eq(st.st_mode & 07777, 0710);
 }
@@ -58,11 +59,11 @@ Test(server_rundir, a_second_daemon_is_refused_until_the_first_has_gone)
 {
 	struct rundir first, second;
 
-	cr_assert_eq(rundir_open(path, 0700, &first), 0);
-	cr_assert_eq(rundir_open(path, 0700, &second), SHM_EEXIST);
-	rundir_close(&first);
-	cr_assert_eq(rundir_open(path, 0700, &second), 0);
-	rundir_close(&second);
+	cr_assert_eq(rundir_open(path, 0700, &none, &first), 0);
+	cr_assert_eq(rundir_open(path, 0700, &none, &second), SHM_EEXIST);
+	rundir_close(&first, false);
+	cr_assert_eq(rundir_open(path, 0700, &none, &second), 0);
+	rundir_close(&second, false);
 }
 
 Test(server_rundir, the_lock_of_a_killed_daemon_is_free)
@@ -72,14 +73,14 @@ Test(server_rundir, the_lock_of_a_killed_daemon_is_free)
 	pid_t child = fork();
 
 	if (child == 0) {
-		if (rundir_open(path, 0700, &dir) == 0)
+		if (rundir_open(path, 0700, &none, &dir) == 0)
 			abort();
 		_exit(1);
 	}
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert(WIFSIGNALED(status));
-	cr_assert_eq(rundir_open(path, 0700, &dir), 0);
-	rundir_close(&dir);
+	cr_assert_eq(rundir_open(path, 0700, &none, &dir), 0);
+	rundir_close(&dir, false);
 }
 
 Test(server_rundir, a_directory_that_anybody_may_write_to_is_refused)
@@ -88,7 +89,7 @@ Test(server_rundir, a_directory_that_anybody_may_write_to_is_refused)
 
 	cr_assert_eq(mkdir(path, 0700), 0);
 	cr_assert_eq(chmod(path, 01777), 0);
-	cr_assert_eq(rundir_open(path, 0700, &dir), SHM_EPERM);
+	cr_assert_eq(rundir_open(path, 0700, &none, &dir), SHM_EPERM);
 }
 
 Test(server_rundir, a_directory_of_another_user_is_refused)
@@ -99,7 +100,7 @@ Test(server_rundir, a_directory_of_another_user_is_refused)
 		cr_skip_test("only root can make another user's directory");
 	cr_assert_eq(mkdir(path, 0755), 0);
 	cr_assert_eq(chown(path, 1, 1), 0);
-	cr_assert_eq(rundir_open(path, 0700, &dir), SHM_EPERM);
+	cr_assert_eq(rundir_open(path, 0700, &none, &dir), SHM_EPERM);
 }
 
 Test(server_rundir, a_file_or_a_directory_without_parent_is_refused)
@@ -109,8 +110,9 @@ Test(server_rundir, a_file_or_a_directory_without_parent_is_refused)
 
 	cr_assert_not_null(file);
 	fclose(file);
-	cr_assert_eq(rundir_open(path, 0700, &dir), SHM_ESYSTEM);
-	cr_assert_eq(rundir_open("/nonexistent/x", 0700, &dir), SHM_ESYSTEM);
+	cr_assert_eq(rundir_open(path, 0700, &none, &dir), SHM_ESYSTEM);
+	cr_assert_eq(
+	    rundir_open("/nonexistent/x", 0700, &none, &dir), SHM_ESYSTEM);
 }
 
 Test(server_rundir, the_path_follows_option_variable_runtime_dir_and_default)

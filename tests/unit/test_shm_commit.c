@@ -108,6 +108,24 @@ Test(commit, stops_at_the_hard_limit_and_changes_nothing)
 	fixture_tune(&fixture, SHM_PARAM_limit_hard, FIXTURE_LIMIT);
 }
 
+Test(commit, of_a_record_counts_but_does_not_stop_at_the_hard_limit)
+{
+	uint64_t total;
+
+	cr_assert_eq(
+	    shm_commit(&fixture.self, off + SHM_REGION, SHM_REGION), 0);
+	total = shm_committed_total(seg);
+	fixture_tune(&fixture, SHM_PARAM_limit_hard, SHM_REGION);
+	cr_expect_eq(shm_commit(&fixture.self, off, 1), SHM_ENOMEM);
+	cr_expect_eq(shm_commit_record(&fixture.self, off, 1), 0);
+	cr_expect_eq(shm_committed_total(seg), total + 1);
+	shm_store(&seg->super->system_pages, 0);
+	cr_expect_eq(
+	    shm_commit_record(&fixture.self, off + SHM_PAGE, 1), SHM_ENOMEM);
+	shm_store(&seg->super->system_pages, UINT64_MAX);
+	fixture_tune(&fixture, SHM_PARAM_limit_hard, FIXTURE_LIMIT);
+}
+
 Test(commit, stops_when_the_system_has_no_pages_left)
 {
 	shm_store(&seg->super->system_pages, 1);

@@ -170,3 +170,24 @@ Test(extent, at_the_heaps_first_byte_has_a_tag)
 	cr_expect_eq(fixture_state(seg, off[0]), SHM_FREE);
 	cr_expect_eq(shm_load(&fixture.self.client->misuses), 0);
 }
+
+/* It grew, got no memory, and the lock stayed away when it was to shrink. */
+Test(extent, has_what_is_there_when_it_grew_without_memory)
+{
+	struct shm_arena *arena = &seg->arenas[0];
+	uint32_t page = shm_page_of(seg, off[0]);
+
+	put(off[1]);
+	(void)shm_uncommit(seg, off[1], 40 * SHM_PAGE);
+	fixture_lock(&fixture);
+	cr_assert_eq(shm_extent_grow_locked(&fixture.self, arena, page, 60), 1);
+	fixture_unlock(&fixture);
+	cr_expect_eq(pages_of(off[0]), 60);
+	cr_expect_eq(shm_heap_usable(seg, off[0]), 40 * SHM_PAGE);
+	shm_store(&seg->super->system_pages, 0);
+	cr_expect_not(shm_heap_resize(&fixture.self, off[0], 60 * SHM_PAGE));
+	shm_store(&seg->super->system_pages, UINT64_MAX);
+	cr_expect(shm_heap_resize(&fixture.self, off[0], 60 * SHM_PAGE));
+	cr_expect_eq(shm_heap_usable(seg, off[0]), 60 * SHM_PAGE);
+	put(off[0]);
+}

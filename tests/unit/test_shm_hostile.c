@@ -5,6 +5,8 @@
  */
 #include <criterion/criterion.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -294,6 +296,36 @@ Test(hostile, nothing_that_the_daemon_does_crashes_or_hangs, .timeout = 300)
 		fixture_end(&fixture);
 	}
 	alarm(0);
+}
+
+static atomic_bool is_over;
+
+/* Says without end that somebody dead holds the arena's lock. */
+static void *
+lock_break(void *arg)
+{
+	struct shm_arena *arena = arg;
+
+	while (!atomic_load(&is_over))
+		atomic_store(&arena->lock, SHM_THREADS - 1);
+	return NULL;
+}
+
+Test(hostile, a_lock_that_breaks_as_fast_as_it_is_repaired_keeps_nobody)
+{
+	pthread_t breaker;
+
+	fixture_begin(&fixture, FIXTURE_LIMIT, 1);
+	fixture.is_damaged = true;
+	cr_assert_eq(
+	    pthread_create(&breaker, NULL, lock_break, fixture.arena), 0);
+	alarm(60);
+	for (int i = 0; i < 1000; i++)
+		cr_assert_leq(shm_repair_dead_locks(seg), seg->max_arenas + 1);
+	alarm(0);
+	atomic_store(&is_over, true);
+	cr_assert_eq(pthread_join(breaker, NULL), 0);
+	fixture_end(&fixture);
 }
 
 /* A map without its magic, or of another layout, isn't taken for a segment. */

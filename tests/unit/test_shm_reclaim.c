@@ -7,6 +7,7 @@
 #include "shm/commit.h"
 #include "shm/daemon.h"
 #include "shm/epoch.h"
+#include "shm/tally.h"
 #include "tests/unit/fixture.h"
 
 static struct fixture fixture;
@@ -76,7 +77,7 @@ Test(reclaim, leaves_what_was_published)
 
 Test(reclaim, waits_with_what_readers_may_see_until_they_have_left)
 {
-	struct shm_pin *pin = &seg->pins->pin[fixture.self.thread];
+	struct shm_pin *pin = &seg->threads[fixture.self.thread].pin;
 	uint64_t unlinked = take(SHM_UNLINKED), retired = take(SHM_RETIRED);
 	uint64_t owned = take(SHM_OWNED);
 
@@ -93,7 +94,7 @@ Test(reclaim, waits_with_what_readers_may_see_until_they_have_left)
 
 Test(reclaim, does_not_wait_for_readers_that_entered_after_it_began)
 {
-	struct shm_pin *before = &seg->pins->pin[fixture.self.thread];
+	struct shm_pin *before = &seg->threads[fixture.self.thread].pin;
 	struct shm_pin *after = &seg->pins->pin[SHM_DAEMON_THREAD];
 	uint64_t retired = take(SHM_RETIRED);
 
@@ -207,4 +208,55 @@ Test(reclaim, counters_of_the_dead_are_kept)
 	cr_expect_eq(stats.bins[7].allocs, 3);
 	cr_expect_eq(stats.recovered_clients, 1);
 	shm_stats_release(&stats);
+}
+
+/* Take all that there is below the limit. */
+static void
+take_all(struct shm_self *who)
+{
+	uint64_t off;
+
+	fixture_tune(&fixture, SHM_PARAM_limit_hard, 4 << 20);
+	for (uint32_t size = 65536; size >= 32; size /= 2)
+		while (shm_heap_take(who, size, 1, &off) == 1)
+			;
+}
+
+Test(reclaim, newcomers_are_admitted_to_a_full_segment)
+{
+	const struct shm_identity who = { .pid = 1 };
+	uint64_t total;
+	uint32_t slot, generation;
+
+	cr_assert_eq(reclaim(), 1);
+	take_all(&fixture.self);
+	total = shm_committed_total(seg);
+	for (int i = 0; i < 40; i++) {
+		cr_assert_eq(shm_client_open(seg, &who, &slot, &generation), 0);
+		cr_expect_neq(slot, fixture.other.slot, "it rests");
+	}
+	/* A few pages each, and they count. */
+	cr_expect_gt(shm_committed_total(seg), total);
+	cr_expect_lt(shm_committed_total(seg), total + 40 * 4);
+}
+
+/* A daemon was killed as it moved one counter, before or after each store. */
+Test(reclaim, counters_of_the_dead_are_added_once_whatever_is_killed)
+{
+	struct shm_client *client = &seg->clients[fixture.other.slot];
+	const uint64_t note = (uint64_t)fixture.other.slot << 32 | 1;
+
+	for (int killed = 0; killed < 4; killed++) {
+		shm_store(&client->allocs, killed < 3 ? 5 : 0);
+		shm_store(&client->frees, 3);
+		shm_store(&seg->super->allocs, killed < 2 ? 7 : 12);
+		shm_store(&seg->super->frees, 1);
+		shm_store(&seg->super->fold_sum, 12);
+		shm_store(&seg->super->fold, killed == 0 ? 0 : note);
+		shm_counters_fold(seg, client);
+		cr_expect_eq(shm_load(&seg->super->allocs), 12, "%d", killed);
+		cr_expect_eq(shm_load(&seg->super->frees), 4, "%d", killed);
+		cr_expect_eq(shm_load(&client->allocs), 0);
+		cr_expect_eq(shm_load(&seg->super->fold), 0);
+	}
 }

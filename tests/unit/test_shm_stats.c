@@ -76,7 +76,6 @@ Test(stats, each_state_counts_as_what_the_table_says)
 	cr_expect_eq(BYTES_IN(NULL, SHM_SHARED, in_use_chunks), 160);
 	cr_expect_eq(BYTES_IN(self, SHM_PUBLISHING, in_use_chunks), 160);
 	cr_expect_eq(BYTES_IN(self, SHM_TAKING, in_use_chunks), 160);
-	cr_expect_eq(BYTES_IN(self, SHM_COMMITTED, in_use_chunks), 160);
 	cr_expect_eq(BYTES_IN(self, SHM_CACHED, cached), 160);
 	cr_expect_eq(BYTES_IN(self, SHM_UNLINKED, pending), 160);
 	cr_expect_eq(BYTES_IN(self, SHM_RETIRED, pending), 160);
@@ -278,14 +277,14 @@ Test(stats, a_client_shows_its_counters_and_threads)
 
 	shm_store(&fixture.self.client->held_bytes, 4000);
 	shm_store(&fixture.self.client->cached_bytes, -3);
-	shm_store(&fixture.seg.pins->pin[fixture.self.thread].epoch, 1);
+	shm_store(&fixture.seg.threads[fixture.self.thread].pin.epoch, 1);
 	cr_assert(shm_client_read(&fixture.seg, fixture.self.slot, &client));
 	cr_expect_str_eq(client.label, "self");
 	cr_expect_eq(client.held_bytes, 4000);
 	cr_expect_eq(client.cached_bytes, 0);
 	cr_expect_eq(client.threads, 1);
 	cr_expect_gt(client.reader_lag, 0);
-	shm_store(&fixture.seg.pins->pin[fixture.self.thread].epoch, 0);
+	shm_store(&fixture.seg.threads[fixture.self.thread].pin.epoch, 0);
 	cr_expect_not(shm_client_read(&fixture.seg, 77, &client));
 	cr_expect_not(shm_client_read(&fixture.seg, SHM_CLIENTS, &client));
 	shm_store(&fixture.self.client->held_bytes, 0);

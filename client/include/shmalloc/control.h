@@ -131,6 +131,18 @@ int shmalloc_control_clients(struct shmalloc_control *control,
     const char *segment, uint32_t pid, struct shmalloc_reply **ret_reply);
 
 /*
+ * Kill the client whose process is PID, by the daemon's hand; what it held
+ * comes back a moment later.  SHMALLOC_EUNKNOWN: no client has that PID;
+ * SHMALLOC_EPERM: nor may the daemon kill it.
+ */
+int shmalloc_control_evict(
+    struct shmalloc_control *control, const char *segment, uint32_t pid);
+
+/* The arenas' locks, "shmalloc.locks/1": who holds each, and since when. */
+int shmalloc_control_locks(struct shmalloc_control *control,
+    const char *segment, struct shmalloc_reply **ret_reply);
+
+/*
  * What lies where, "shmalloc.map/1", in at most CELLS cells (0: 1024);
  * SHMALLOC_EBUSY as above; SHMALLOC_ERANGE: no such arena, or too many cells.
  */

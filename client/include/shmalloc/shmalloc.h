@@ -158,8 +158,10 @@ void shmalloc_detach(struct shmalloc *heap);
 /*
  * Allocate SIZE bytes, aligned to 16, contents undefined.  The object is the
  * caller's.  SIZE 0 gives an object of the smallest size.  On failure 0, errno
- * ENOMEM (shmalloc_last_failure says why), EDEADLK, EROFS, EIO (corrupt) or
- * ENOTCONN (a forked child that the daemon did not take).
+ * ENOMEM (shmalloc_last_failure says why), EDEADLK, EROFS, EIO (corrupt),
+ * ENOTCONN (a forked child that the daemon did not take) or ESTALE (reason
+ * "gone": the daemon and its keeper were killed, and the next daemon has
+ * another segment; this one stays readable: attach again).
  */
 shmalloc_off shmalloc_alloc(struct shmalloc *heap, size_t size);
 
@@ -216,7 +218,7 @@ void shmalloc_free_batch(
 /* Why this thread's last allocation in HEAP failed. */
 struct shmalloc_failure {
 	const char *reason;    /* "none", "full", "fragmented", "quota",
-				  "too_large", "reader" or "system" */
+				  "too_large", "reader", "system" or "gone" */
 	uint64_t asked;        /* bytes asked for */
 	uint64_t free;         /* bytes free in the segment */
 	uint64_t largest_free; /* bytes in the largest free piece */
@@ -245,12 +247,14 @@ shmalloc_off shmalloc_offset(const struct shmalloc *heap, const void *ptr);
  * If *SLOT, which lies in the segment, holds EXPECTED, make it hold DESIRED:
  * insert (EXPECTED 0), replace, or remove (DESIRED 0).  DESIRED, the caller's
  * until now, belongs to the segment; EXPECTED belongs to the caller, who
- * retires it.  An object hangs from one slot at a time.
+ * retires it.  An object hangs from one slot at a time.  Load EXPECTED inside
+ * the same shmalloc_enter() if it must still be the object that was seen there:
+ * outside, that one may have been freed, and its offset be another's.
  *
  * 0; SHMALLOC_ECHANGED: nothing changed and DESIRED is still the caller's;
  * SHMALLOC_ENOTOWNER: DESIRED is not an object of the caller's;
- * SHMALLOC_EINVAL: SLOT is not in the segment or misaligned, EXPECTED equals
- * DESIRED, or SLOT holds EXPECTED although nobody published it there;
+ * SHMALLOC_EINVAL: SLOT is not in the segment or misaligned, EXPECTED and
+ * DESIRED are 0, or SLOT holds EXPECTED although nobody published it there;
  * SHMALLOC_EREADONLY; SHMALLOC_EDEADLK.
  *
  * A kill at any instruction leaves exactly the state before or the one after:

@@ -1,0 +1,341 @@
+#include "server/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/log.h"
+
+/* How long a start waits after one that did not live for a second: doubling,
+ * and longer if the daemon ends by itself than if somebody kills it. */
+#define PAUSE_MS        10
+#define PAUSE_KILLED_MS 160
+#define PAUSE_CRASH_MS  5120
+#define SHORT_LIFE_MS   1000
+/* The daemon must not wait for a keeper that is stopped. */
+#define SEND_SECONDS    1
+
+struct keeper {
+	const struct keeper_job *job;
+	struct kept_list kept;
+	sigset_t mask_before;
+	int signal_fd;
+	int link; /* to the daemon; -1: it has let go */
+	pid_t child;
+	int status; /* of the last one */
+	pid_t before;
+	uint64_t started_ms;
+	unsigned n_crashes, n_short; /* in a row */
+	bool has_served;             /* one of them */
+	bool has_taken;              /* everything, from another daemon */
+	bool is_stopping;
+	bool is_broken; /* something could not be kept */
+};
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- What the daemon says ------------------------------------------------ */
+
+static void
+link_close(struct keeper *keeper)
+{
+	if (keeper->link >= 0)
+		close(keeper->link);
+	keeper->link = -1;
+}
+
+static void
+ready_note(struct keeper *keeper)
+{
+	if (!keeper->has_served)
+		keeper->job->ready(keeper->job->arg);
+	keeper->has_served = true;
+}
+
+static void
+message_obey(struct keeper *keeper, const struct kept_message *message,
+    const int *fds, unsigned n_fds)
+{
+	if (message->kind == KEPT_ADD) {
+		if (kept_add(&keeper->kept, message->name, fds, n_fds) != 0)
+			keeper->is_broken = true;
+		return;
+	}
+	for (unsigned i = 0; i < n_fds; i++)
+		close(fds[i]);
+	if (message->kind == KEPT_REMOVE)
+		kept_remove(&keeper->kept, message->name);
+	else if (message->kind == KEPT_END)
+		keeper->has_taken = true;
+	else if (message->kind == KEPT_READY)
+		ready_note(keeper);
+}
+
+/* Take what there is.  False: the sender has closed its end. */
+static bool
+messages_take(struct keeper *keeper)
+{
+	struct kept_message message;
+	int fds[KEPT_FDS];
+	unsigned n_fds;
+	int r;
+	while ((r = kept_receive(
+		    keeper->link, MSG_DONTWAIT, &message, fds, &n_fds)) > 0)
+		message_obey(keeper, &message, fds, n_fds);
+	if (r == SHM_EINVAL || r == SHM_ESYSTEM)
+		keeper->is_broken = true;
+	return r == SHM_ERETRY;
+}
+
+/* ---- Signals ------------------------------------------------------------- */
+
+static int
+signals_block(struct keeper *keeper)
+{
+	static const int numbers[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP,
+		SIGUSR1 };
+	sigset_t mask;
+	sigemptyset(&mask);
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		sigaddset(&mask, numbers[i]);
+	/* A caller may have left it ignored, and then nobody would tell. */
+	signal(SIGCHLD, SIG_DFL);
+	/* Whoever started us, or reads our log, may have gone. */
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &mask, &keeper->mask_before) != 0)
+		return SHM_ESYSTEM;
+	keeper->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	return keeper->signal_fd >= 0 ? 0 : SHM_ESYSTEM;
+}
+
+/* Pass signals on; true if the child may have ended. */
+static bool
+signals_take(struct keeper *keeper)
+{
+	struct signalfd_siginfo info;
+	bool is_child = false;
+	while (read(keeper->signal_fd, &info, sizeof info) ==
+	    (ssize_t)sizeof info) {
+		int number = (int)info.ssi_signo;
+		if (number == SIGCHLD) {
+			is_child = true;
+			continue;
+		}
+		if (number == SIGTERM || number == SIGINT)
+			keeper->is_stopping = true;
+		if (keeper->child > 0)
+			kill(keeper->child, number);
+	}
+	return is_child;
+}
+
+/* ---- The child ----------------------------------------------------------- */
+
+/* In the child: what was the keeper's for our use becomes the daemon's. */
+static int
+child_run(struct keeper *keeper, int link)
+{
+	struct keeper_legacy legacy = { .kept = keeper->kept,
+		.link = link,
+		.status = keeper->status,
+		.before = keeper->before,
+		.n_crashes = keeper->n_crashes };
+	struct timeval patience = { .tv_sec = SEND_SECONDS };
+	/* Until the daemon has handlers; a reload may come early. */
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	link_close(keeper);
+	close(keeper->signal_fd);
+	sigprocmask(SIG_SETMASK, &keeper->mask_before, NULL);
+	setsockopt(link, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	return keeper->job->run(keeper->job->arg, &legacy);
+}
+
+/* 1: this is the child, and *RET_STATUS what it ends with. */
+static int
+child_start(struct keeper *keeper, int *ret_status)
+{
+	int link[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) != 0)
+		return SHM_ESYSTEM;
+	keeper->link = link[0];
+	keeper->started_ms = now_ms();
+	keeper->child = fork();
+	if (keeper->child == 0) {
+		*ret_status = child_run(keeper, link[1]);
+		return 1;
+	}
+	close(link[1]);
+	if (keeper->child > 0)
+		return 0;
+	link_close(keeper);
+	return SHM_ESYSTEM;
+}
+
+/* Serve the child until it has ended, or nothing more can be kept for it. */
+static void
+child_watch(struct keeper *keeper)
+{
+	siginfo_t info = { .si_pid = 0 };
+	for (;;) {
+		struct pollfd fds[2] = { { keeper->signal_fd, POLLIN, 0 },
+			{ keeper->link, POLLIN, 0 } };
+		poll(fds, 2, -1);
+		/* A daemon that ends closes it before its end is seen. */
+		if (fds[1].revents != 0 && !messages_take(keeper))
+			link_close(keeper);
+		if (keeper->is_broken)
+			return;
+		if (fds[0].revents == 0 || !signals_take(keeper) ||
+		    waitid(P_PID, (id_t)keeper->child, &info,
+			WEXITED | WNOHANG | WNOWAIT) != 0 ||
+		    info.si_pid == 0)
+			continue;
+		if (keeper->link >= 0)
+			(void)!messages_take(keeper);
+		link_close(keeper);
+		waitpid(keeper->child, &keeper->status, 0);
+		keeper->before = keeper->child;
+		keeper->child = 0;
+		return;
+	}
+}
+
+/* ---- Again, or the end ----------------------------------------------------
+ */
+
+static bool
+was_killed(const struct keeper *keeper)
+{
+	return WIFSIGNALED(keeper->status) &&
+	    WTERMSIG(keeper->status) == SIGKILL;
+}
+
+static void
+give_up(const struct keeper *keeper)
+{
+	bool is_signal = WIFSIGNALED(keeper->status);
+	log_error("the daemon ended %u times in a row by itself (the last time "
+		  "with %s %d); giving up.  Clients keep the memory that they "
+		  "have; see the log above, and start shmallocd again",
+	    keeper->n_crashes, is_signal ? "signal" : "status",
+	    is_signal ? WTERMSIG(keeper->status) : WEXITSTATUS(keeper->status));
+}
+
+/* Whether the daemon's end is ours, too; then with *RET_STATUS. */
+static bool
+is_over(const struct keeper *keeper, int *ret_status)
+{
+	int code = WIFEXITED(keeper->status) ? WEXITSTATUS(keeper->status)
+					     : EXIT_FAILURE;
+	*ret_status = code;
+	if (WIFEXITED(keeper->status) && code == EXIT_SUCCESS)
+		return true;
+	if (WIFEXITED(keeper->status) && code == KEEPER_AGAIN)
+		return false;
+	if (keeper->is_stopping || (!keeper->has_served && !keeper->has_taken))
+		return true;
+	*ret_status = EXIT_FAILURE;
+	if (keeper->n_crashes < KEEPER_CRASHES)
+		return false;
+	give_up(keeper);
+	return true;
+}
+
+static void
+end_count(struct keeper *keeper)
+{
+	uint64_t lived_ms = now_ms() - keeper->started_ms;
+	bool is_asked = WIFEXITED(keeper->status) &&
+	    WEXITSTATUS(keeper->status) == KEEPER_AGAIN;
+	if (lived_ms >= KEEPER_SOUND_MS)
+		keeper->n_crashes = 0;
+	if (!was_killed(keeper) && !is_asked)
+		keeper->n_crashes++;
+	keeper->n_short =
+	    lived_ms < SHORT_LIFE_MS && !is_asked ? keeper->n_short + 1 : 0;
+}
+
+/* Wait before the next start.  False: we were told to stop meanwhile. */
+static bool
+pause_make(struct keeper *keeper)
+{
+	int most = was_killed(keeper) ? PAUSE_KILLED_MS : PAUSE_CRASH_MS;
+	int pause = PAUSE_MS;
+	if (keeper->n_short == 0)
+		return !keeper->is_stopping;
+	for (unsigned i = 1; i < keeper->n_short && pause < most; i++)
+		pause *= 2;
+	uint64_t end = now_ms() + (uint64_t)pause;
+	while (now_ms() < end && !keeper->is_stopping) {
+		struct pollfd fd = { keeper->signal_fd, POLLIN, 0 };
+		poll(&fd, 1, (int)(end - now_ms()) + 1);
+		signals_take(keeper);
+	}
+	return !keeper->is_stopping;
+}
+
+/* As many as the daemon may have. */
+static void
+descriptors_raise(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int
+keeper_run(const struct keeper_job *job)
+{
+	struct keeper keeper = { .job = job, .link = -1, .signal_fd = -1 };
+	int status = EXIT_FAILURE;
+	if (signals_block(&keeper) != 0) {
+		log_error("the keeper cannot start: %s", strerror(errno));
+		return status;
+	}
+	descriptors_raise();
+	for (;;) {
+		int r = child_start(&keeper, &status);
+		if (r == 1)
+			return status;
+		if (r != 0) {
+			log_error(
+			    "cannot start the daemon: %s", strerror(errno));
+			keeper.n_short++;
+			if (!keeper.has_served || !pause_make(&keeper))
+				break;
+			continue;
+		}
+		child_watch(&keeper);
+		if (keeper.is_broken) {
+			log_error("the keeper cannot keep what the daemon "
+				  "needs, and ends; the daemon goes on without "
+				  "one");
+			break;
+		}
+		end_count(&keeper);
+		if (is_over(&keeper, &status) || !pause_make(&keeper))
+			break;
+	}
+	link_close(&keeper);
+	kept_release(&keeper.kept);
+	close(keeper.signal_fd);
+	return status;
+}

@@ -1,0 +1,104 @@
+#include "server/reader.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/server.h"
+#include "server/slot.h"
+#include "server/tune.h"
+#include "shm/access.h"
+#include "shm/thread.h"
+
+/* A pin that is behind: which epoch it holds, and since when it is. */
+struct reader_lag {
+	uint64_t epoch, since_ms;
+};
+
+/* Does anything wait for readers? */
+static bool
+is_waited_for(const struct segment *segment)
+{
+	if (shm_load(&segment->seg.super->retired_bytes) > 0)
+		return true;
+	for (uint32_t i = 0; i < SHM_CLIENTS; i++)
+		if (segment->slots[i] != NULL &&
+		    segment->slots[i]->state == SLOT_RECLAIMING)
+			return true;
+	return false;
+}
+
+/* The live client whose thread has the pin I; NULL if nobody we know. */
+static struct slot *
+pin_slot(const struct segment *segment, uint32_t i)
+{
+	uint64_t owner;
+	(void)shm_thread_reader(&segment->seg, i, &owner);
+	uint32_t slot = shm_owner_slot(owner);
+	struct slot *holder = slot < SHM_CLIENTS ? segment->slots[slot] : NULL;
+	if (holder == NULL || holder->state == SLOT_RECLAIMING ||
+	    owner != shm_pin_owner(slot, holder->generation))
+		return NULL;
+	return holder;
+}
+
+/* How long pin I has been behind, now being NOW_MS; 0: it isn't. */
+static uint64_t
+pin_lag_ms(const struct segment *segment, struct reader_lag *lag, uint32_t i,
+    uint64_t now_ms)
+{
+	uint64_t owner, epoch = shm_thread_reader(&segment->seg, i, &owner);
+	if (epoch == 0 || epoch >= shm_get(&segment->seg.super->epoch)) {
+		lag->epoch = 0;
+		return 0;
+	}
+	if (lag->epoch != epoch)
+		*lag = (struct reader_lag){ epoch, now_ms };
+	return now_ms - lag->since_ms;
+}
+
+static void
+reader_evict(struct segment *segment, struct slot *slot, uint64_t lag_ms)
+{
+	if (slot->is_evicted)
+		return;
+	slot->is_evicted = true;
+	if (slot_kill(slot) == 0) {
+		log_warn("segment %s: pid %d (%s) was killed: a thread of it "
+			 "has been reading for %" PRIu64
+			 " ms while memory waited (reader.evict_ms)",
+		    segment->name, (int)slot->pid, slot->command, lag_ms);
+		return;
+	}
+	log_error("segment %s: pid %d (%s) has been reading for %" PRIu64
+		  " ms, longer than reader.evict_ms, and cannot be killed: %s",
+	    segment->name, (int)slot->pid, slot->command, lag_ms,
+	    strerror(errno));
+}
+
+void
+reader_tick(struct segment *segment)
+{
+	uint64_t most_ms = tune_value(segment, SHM_PARAM_reader_evict_ms);
+	uint32_t n = shm_threads_used(&segment->seg);
+	if (most_ms == 0 || !is_waited_for(segment)) {
+		free(segment->readers);
+		segment->readers = NULL;
+		return;
+	}
+	if (segment->readers == NULL)
+		segment->readers =
+		    calloc(SHM_THREADS, sizeof *segment->readers);
+	if (segment->readers == NULL)
+		return;
+	uint64_t now_ms = server_now_ms();
+	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++) {
+		uint64_t lag_ms =
+		    pin_lag_ms(segment, &segment->readers[i], i, now_ms);
+		struct slot *slot =
+		    lag_ms >= most_ms ? pin_slot(segment, i) : NULL;
+		if (slot != NULL)
+			reader_evict(segment, slot, lag_ms);
+	}
+}

@@ -1,0 +1,99 @@
+/*
+ * Where the daemon puts what must outlive it: the keeper, or the service
+ * manager's descriptor store.
+ *
+ *	lock/MADE                                the directory's lock
+ *	socket/NAME                              a listening socket
+ *	segment/ID/NAME/MODE/UID/GID/SIZE/SECOND its memory, and the pins'
+ *	client/ID/SLOT/GENERATION/PID/UID/GID    the pidfd, and the connection
+ *
+ * Everything in a name was decided by the daemon or said by the kernel: names
+ * are believed, the segments that they belong to are not.
+ *
+ * A segment is kept before anybody can attach to it, and a client before it
+ * learns its slot.  If nothing can be kept any more, that is logged, and the
+ * daemon goes on.
+ */
+#ifndef SERVER_STORE_H
+#define SERVER_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "server/kept.h"
+
+struct server;
+struct segment;
+struct slot;
+struct listener;
+struct event;
+
+struct store {
+	int link; /* to the keeper, or to who takes over; -1: to nobody */
+	bool is_systemd;
+	bool is_heir;
+	struct event *gone; /* the keeper has ended */
+};
+
+/* Whether the service manager has a store for us. */
+bool store_is_offered(void);
+
+/* What the service manager has kept.  SHM_ENOMEM. */
+int store_inherit(struct kept_list *ret_kept) SHM_MUSTCHECK;
+
+/* Take LINK over (-1: none) and look whether its other end goes. */
+void store_open(struct store *store, struct server *server, int link);
+
+/* From now on nothing more is kept, nor removed. */
+void store_close(struct store *store);
+
+void store_put(
+    struct store *store, const char *name, const int *fds, unsigned n_fds);
+void store_remove(struct store *store, const char *name);
+
+/* Everything was taken from another daemon: if we end, the next has it. */
+void store_say_taken(struct store *store);
+
+/* Clients can attach; the daemon ends; it lives. */
+void store_say_ready(struct store *store);
+void store_say_stopping(void);
+void store_say_alive(void);
+
+/* ---- Of what the server has ---------------------------------------------- */
+
+void store_lock(struct store *store, const struct server *server);
+void store_listener(struct store *store, const struct listener *listener);
+void store_segment(struct store *store, const struct segment *segment);
+void store_segment_remove(struct store *store, const struct segment *segment);
+void store_slot(struct store *store, const struct slot *slot);
+void store_slot_remove(struct store *store, const struct slot *slot);
+
+/* All of it. */
+void store_server(struct store *store, struct server *server);
+
+/* ---- Names, read again ----------------------------------------------------
+ */
+
+struct store_segment_name {
+	uint64_t id[2];
+	char name[64];
+	uint32_t mode;
+	uid_t uid;
+	gid_t gid;
+	uint64_t size, second;
+};
+
+struct store_client_name {
+	uint64_t id[2];
+	uint32_t slot, generation;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* False: it is no such name. */
+bool store_read_segment(const char *name, struct store_segment_name *ret);
+bool store_read_client(const char *name, struct store_client_name *ret);
+
+#endif
