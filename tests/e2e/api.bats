@@ -5,9 +5,10 @@ bats_require_minimum_version 1.5.0
 load helper
 
 setup_file() {
-	client_build api_alloc
-	client_build api_share
-	client_build api_process
+	client_build api_alloc.c
+	client_build api_share.c
+	client_build api_process.c
+	client_build api_cxx.cc
 }
 
 teardown() {
@@ -160,4 +161,12 @@ api() {
 @test "the mapping is not dumped, and not filled under mlockall" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root to lock all memory"
 	api api_process mapping
+}
+
+# ---- Other languages -------------------------------------------------------
+
+@test "a C++17 program shares texts with std::atomic slots" {
+	daemon_start --size 64M
+	"$BATS_FILE_TMPDIR/api_cxx" >&2
+	wait_for figure_is .bytes.in_use_chunks 0
 }

@@ -130,13 +130,14 @@ publish_nonsense(void)
 	    shmalloc_publish(heap, (shmalloc_slot *)(void *)(inside + 4), 0, a),
 	    SHMALLOC_EINVAL);
 	CHECK_EQ(shmalloc_publish(heap, slot, 0, 0), SHMALLOC_EINVAL);
-	CHECK_EQ(shmalloc_publish(heap, slot, a, a), SHMALLOC_EINVAL);
+	CHECK_EQ(shmalloc_publish(heap, slot, a, a), SHMALLOC_ECHANGED);
 	CHECK(shmalloc_publish(heap, slot, 0, a + 8) < 0);
 	CHECK(shmalloc_publish(heap, slot, 0, UINT64_MAX - 15) < 0);
 	CHECK_EQ(shmalloc_slot_load(slot), 0);
 	/* What was only stored there was never published. */
 	shmalloc_slot_store(slot, a);
 	CHECK_EQ(shmalloc_publish(heap, slot, a, b), SHMALLOC_EINVAL);
+	CHECK_EQ(shmalloc_publish(heap, slot, a, a), SHMALLOC_EINVAL);
 	CHECK_EQ(shmalloc_slot_load(slot), a);
 	shmalloc_slot_store(slot, 0);
 	CHECK_EQ(shmalloc_publish(heap, slot, 0, b), 0);

@@ -69,6 +69,10 @@ commands()
 	run -2 shmallocctl clients 1 2
 	run -2 shmallocctl clients init
 	run -2 shmallocctl clients 0
+	run -2 shmallocctl clients evict
+	run -2 shmallocctl clients evict 0
+	run -2 shmallocctl clients evict init
+	run -2 shmallocctl locks 1
 	run -2 shmallocctl tune get
 	run -2 shmallocctl tune set
 	run -2 shmallocctl tune set decay_ms
@@ -89,7 +93,8 @@ commands()
 }
 
 @test 'every command but version and help says 3 when no daemon answers' {
-	local words=(status stats clients map 'tune list' 'tune get x'
+	local words=(status stats clients 'clients evict 1' locks map
+	    'tune list' 'tune get x'
 	    'tune set x=1' 'tune reset --all' trim 'segment list'
 	    'segment create x --size 1M' 'segment destroy x --yes' roots
 	    'roots --remove x --yes')

@@ -72,7 +72,7 @@ state_is() {
 }
 
 @test "the sockets of a killed daemon are replaced" {
-	daemon_start --size 64M
+	daemon_start --size 64M --no-keeper
 	kill -KILL "$DAEMON_PID"
 	wait "$DAEMON_PID" || true
 	[ -S "$run_dir/attach" ]
@@ -156,6 +156,36 @@ state_is() {
 	run -0 shmallocd --no-config --background --socket "$run_dir" 3>&-
 	kill -TERM "$(cat "$run_dir/lock")"
 	wait_for test ! -e "$run_dir"
+}
+
+@test "in the background it is followed by one that obeys signals, too" {
+	export SHMALLOC_SOCKET=$run_dir
+	run -0 shmallocd --no-config --background --socket "$run_dir" 3>&-
+	pid=$(cat "$run_dir/lock")
+	server_kill
+	# Each connection gets the lowest number that is free.
+	shmallocctl status
+	shmallocctl segment list
+	kill -TERM "$pid"
+	wait_for test ! -e "$run_dir"
+}
+
+@test "in the background it is kept also if whoever started it was killed" {
+	export SHMALLOC_SOCKET=$run_dir
+	mkdir "$run_dir"
+	# It waits a while for a daemon that has the lock and no socket yet.
+	exec {lock}>"$run_dir/lock"
+	flock "$lock"
+	shmallocd --no-config --background --socket "$run_dir" \
+	    3>&- {lock}>&- &
+	wait_for pgrep -P $!
+	kill -KILL $!
+	exec {lock}>&-
+	wait_for shmallocctl status
+	pid=$(cat "$run_dir/lock")
+	server_kill
+	kill -TERM "$pid"
+	wait_for test ! -e "$run_dir/attach"
 }
 
 @test "with idle-exit it ends when its last client has left" {
@@ -248,6 +278,18 @@ state_is() {
 		DAEMON_PID=
 		[ -z "$(ls "$run_dir")" ]
 	done
+}
+
+@test "told again and again to stop it ends with success" {
+	daemon_start
+	server=$(server_pid)
+	while kill -TERM "$server"; do
+		:
+	done 2>/dev/null
+	wait "$DAEMON_PID"
+	DAEMON_PID=
+	log_has 'info: stopped'
+	[ ! -e "$SHMALLOC_SOCKET/attach" ]
 }
 
 @test "for the journal lines have a priority and no time" {
@@ -343,19 +385,6 @@ state_is() {
 	daemon_start --size 8M
 	run -0 "$wire" send "$run_dir" control 05000000 0863c20100
 	[[ $output == "answered -8 "*"protocol 99"* ]]
-}
-
-@test "descriptors that nobody asked for are closed" {
-	local before i
-
-	daemon_start --size 8M
-	before=$(ls "/proc/$DAEMON_PID/fd" | wc -l)
-	for i in 1 2 3 4 5; do
-		"$wire" fds "$run_dir" control 3
-		"$wire" fds "$run_dir" attach 4
-	done
-	fds_are() { [ "$(ls "/proc/$DAEMON_PID/fd" | wc -l)" -le "$before" ]; }
-	wait_for fds_are
 }
 
 @test "connections above the limit are refused with a reason" {
@@ -540,15 +569,95 @@ ask_as() {
 	wait_for state_is "$client" reclaimed
 }
 
+@test "a connection that the daemon ends is at its end, kept or not" {
+	daemon_start --size 8M
+	client_start
+	client_tell map
+	client_tell bad
+	[ "$said" = closed ]
+	wait_for state_is "$client" orphaned
+}
+
+# Start a client that writes over its segment; $said is what it did.
+scribbler_start() {
+	DAMAGED=1
+	client_build scribbler.c
+	coproc SCRIBBLER { exec "$BATS_FILE_TMPDIR/scribbler" "$@" 3>&-; }
+	clients+=("$SCRIBBLER_PID")
+	read -r -t 30 said <&"${SCRIBBLER[0]}"
+}
+
+@test "a slot that has somebody is not given again, whatever the segment says" {
+	daemon_start --size 8M
+	scribbler_start free
+	[ "$said" = "error 0" ]
+	[ "$(shmallocctl --json status | jq .clients.alive)" = 71 ]
+	clients_end
+	none_alive() {
+		[ "$(shmallocctl --json status | jq .clients.alive)" = 0 ]
+	}
+	wait_for none_alive
+}
+
+@test "who is a client only by the segment's word is not killed" {
+	daemon_start --size 8M
+	client_start
+	client_tell map
+	client_tell detach
+	scribbler_start claim "$client"
+	[ "$said" = claimed ]
+	server_kill
+	state_is "$client" orphaned || state_is "$client" alive
+	run ! shmallocctl clients evict "$client" --yes
+	[[ $output == *"may not kill"* ]]
+	kill -0 "$client"
+}
+
+@test "a segment that cannot be taken over is not kept for ever" {
+	daemon_start --size 8M
+	client_start
+	for fd in "/proc/$client/fd/"*; do
+		[[ $(readlink "$fd") == /memfd:shmalloc:* ]] || continue
+		dd if=/dev/zero of="$fd" bs=4096 count=1 conv=notrunc
+	done
+	server_kill
+	log_has 'cannot be taken over'
+	# The new one's memory, and its pins.
+	[ "$(readlink "/proc/$DAEMON_PID/fd/"* | grep -c '^/memfd:')" = 2 ]
+}
+
 @test "a client killed 200 times in a loop leaves no slot and no descriptor" {
 	daemon_start --size 8M
-	before=$(ls "/proc/$DAEMON_PID/fd" | wc -l)
+	pid=$(server_pid)
+	before=$(ls "/proc/$pid/fd" | wc -l)
+	kept=$(ls "/proc/$DAEMON_PID/fd" | wc -l)
 	"$wire" kill "$run_dir" 200
 	none_left() {
 		[ "$(shmallocctl --json status |
 		    jq '.clients.alive + .clients.dying')" = 0 ]
 	}
 	wait_for none_left
-	[ "$(ls "/proc/$DAEMON_PID/fd" | wc -l)" -le $((before + 1)) ]
+	[ "$(ls "/proc/$pid/fd" | wc -l)" -le $((before + 1)) ]
+	[ "$(ls "/proc/$DAEMON_PID/fd" | wc -l)" -le $((kept + 1)) ]
 	run -0 shmallocctl check
+}
+
+# ---- Scheduling ------------------------------------------------------------
+
+@test "the daemon's priority is raised where that is permitted, or left" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to raise a priority"
+	renice 0 -p "$BASHPID" >&2
+	nice_of() {
+		ps -o ni= -p "$(shmallocctl --json status | jq .daemon.pid)" |
+		    tr -d ' '
+	}
+	daemon_start
+	[ "$(nice_of)" = -10 ]
+	daemon_stop
+	daemon_start -p priority=0
+	[ "$(nice_of)" = 0 ]
+	daemon_stop
+	daemon_start -p priority=3
+	[ "$(nice_of)" = -3 ]
+	run -2 shmallocd --no-config -p priority=21 --check-config
 }

@@ -12,14 +12,23 @@ holder_build()
 	    $(pkg-config --cflags --libs shmalloc)
 }
 
-# Compile the program NAME of this folder to $BATS_FILE_TMPDIR/NAME.
+# Compile the program SOURCE of this folder, in C or C++, to a file of its name
+# in $BATS_FILE_TMPDIR.
 client_build()
 {
+	local compile="$CC -std=gnu17"
+
+	case $1 in
+	*.cc)
+		compile=${CC/gcc/g++}
+		compile="${compile/clang/clang++} -std=c++17 -Wpedantic"
+		;;
+	esac
 	# CC and pkg-config's answer are lists of words.
 	# shellcheck disable=SC2046,SC2086
-	$CC -std=gnu17 -Wall -Wextra -Werror -pthread \
+	$compile -Wall -Wextra -Werror -pthread \
 	    -I "$BATS_TEST_DIRNAME/../.." \
-	    -o "$BATS_FILE_TMPDIR/$1" "$BATS_TEST_DIRNAME/$1.c" \
+	    -o "$BATS_FILE_TMPDIR/${1%.*}" "$BATS_TEST_DIRNAME/$1" \
 	    $(pkg-config --cflags --libs shmalloc)
 }
 
@@ -74,8 +83,33 @@ inherited_close()
 	done
 }
 
+# The process that serves: the daemon itself, not its keeper.
+server_pid()
+{
+	shmallocctl --json status | jq .daemon.pid
+}
+
+# Is it another one than PID, and does it answer?
+server_is_not()
+{
+	local pid
+
+	pid=$(server_pid) && [ -n "$pid" ] && [ "$pid" != "$1" ]
+}
+
+# Kill the daemon, and wait until the keeper's next one answers.
+server_kill()
+{
+	local pid
+
+	pid=$(server_pid)
+	kill -KILL "$pid"
+	wait_for server_is_not "$pid"
+}
+
 # Start a daemon in a fresh folder, with the arguments given (--size 64M unless
-# they say a size); its log is in $DAEMON_LOG.
+# they say a size); its log is in $DAEMON_LOG.  $DAEMON_PID is whom to signal:
+# the keeper, with --no-keeper the daemon.
 daemon_start()
 {
 	export SHMALLOC_SOCKET=${SHMALLOC_TEST_DIR:=$BATS_TEST_TMPDIR/run}
@@ -125,6 +159,7 @@ holder_start()
 	local in=$BATS_TEST_TMPDIR/holder.$((${#HOLDERS[@]})).in
 	local out=${in%.in}.out
 
+	rm -f "$in"
 	mkfifo "$in"
 	(
 		inherited_close

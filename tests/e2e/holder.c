@@ -16,6 +16,8 @@
  *	disguise           put a true head into a payload, and free what it
  *	                   seems to belong to
  *	scribble           overwrite the head of the last object
+ *	child SIZE         fork; the child's first call allocates SIZE bytes
+ *	mend               write back what was there
  *	abort              die by SIGABRT inside
  *
  * and answers with "done ..." each; an allocation that failed says why.  Ends
@@ -28,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define HELD_MAX 2000000
@@ -174,13 +177,56 @@ payload_disguise(void)
 	printf("done nothing lies there\n");
 }
 
+static char head_kept[8];
+
 static void
 head_scribble(void)
 {
-	if (n_held != 0)
-		memset(
-		    (char *)shmalloc_ptr(heap, held[n_held - 1]) - 8, 0xff, 8);
+	char *head;
+
+	if (n_held != 0) {
+		head = (char *)shmalloc_ptr(heap, held[n_held - 1]) - 8;
+		memcpy(head_kept, head, 8);
+		memset(head, 0xff, 8);
+	}
 	printf("done\n");
+}
+
+static void
+head_mend(void)
+{
+	if (n_held != 0)
+		memcpy((char *)shmalloc_ptr(heap, held[n_held - 1]) - 8,
+		    head_kept, 8);
+	printf("done\n");
+}
+
+/* The child ends with it; its memory comes back without its help. */
+static void
+child_alloc(size_t size)
+{
+	int fds[2];
+	char said[128] = "";
+
+	if (pipe(fds) != 0)
+		abort();
+	pid_t pid = fork();
+	if (pid == 0) {
+		shmalloc_off off = shmalloc_alloc(heap, size);
+		int error = errno;
+
+		if (off != 0)
+			dprintf(fds[1], "allocated");
+		else
+			dprintf(fds[1], "%s", strerror(error));
+		_exit(0);
+	}
+	close(fds[1]);
+	if (pid < 0 || read(fds[0], said, sizeof(said) - 1) < 0 ||
+	    waitpid(pid, NULL, 0) != pid)
+		abort();
+	close(fds[0]);
+	printf("done %s\n", said);
 }
 
 static void
@@ -191,6 +237,8 @@ line_run(char *line)
 
 	if (sscanf(line, "alloc %zu %zu", &size, &n) >= 1)
 		objects_alloc(size, n);
+	else if (sscanf(line, "child %zu", &size) == 1)
+		child_alloc(size);
 	else if (sscanf(line, "contend %zu %zu", &size, &n) == 2)
 		threads_contend(size, n);
 	else if (sscanf(line, "publish %63s %zu", name, &size) == 2)
@@ -213,6 +261,8 @@ line_run(char *line)
 		payload_disguise();
 	else if (strcmp(verb, "scribble") == 0)
 		head_scribble();
+	else if (strcmp(verb, "mend") == 0)
+		head_mend();
 	else if (strcmp(verb, "abort") == 0)
 		abort();
 	else

@@ -5,7 +5,8 @@ bats_require_minimum_version 1.5.0
 load helper
 
 setup_file() {
-	client_build misuse
+	client_build misuse.c
+	holder_build
 }
 
 teardown() {
@@ -53,6 +54,29 @@ misuse() {
 	[[ $output != *'went on'* ]]
 	wait_for figure_is .clients.alive 0
 	wait_for figure_is .bytes.allocated 0
+}
+
+@test "an overflowed header is found, and the log says who did it" {
+	DAMAGED=1
+	daemon_start -p misuse=warn
+	run -0 misuse overflow
+	[[ $output == *'overflow found'* ]]
+	wait_for grep -q "pid [0-9]* (misuse, label ''), thread [0-9]*: free \
+of an object whose header was overwritten at offset 0x" "$DAEMON_LOG"
+	HOLDER_LABEL=shop holder_start
+	holder_tell alloc 64
+	holder_tell twice
+	wait_for grep -q "pid $HOLDER_PID (holder, label 'shop'), thread \
+$HOLDER_PID: double free" "$DAEMON_LOG"
+	[ "$(shmallocctl --json clients "$HOLDER_PID" | jq '.[0].misuses')" = 1 ]
+}
+
+@test "fill.alloc and fill.free poison what is new and what is freed" {
+	daemon_start -p fill.alloc=165 -p fill.free=90
+	misuse filled
+	shmallocctl tune reset --all
+	shmallocctl tune set fill.alloc=0 fill.free=0
+	misuse unfilled
 }
 
 # ---- Full ------------------------------------------------------------------
@@ -119,17 +143,24 @@ false_daemon() {
 @test "a daemon that talks nonsense, or ends in the middle, is an error" {
 	export SHMALLOC_SOCKET=$BATS_TEST_TMPDIR/run
 	false_daemon 'b"\xff\xff\xff\xff"' 'b"\x03\0\0\0\xff\xff\xff"' \
-	    'b"\0\0\0\0"' 'b"\x40\0\0\0half"' 'b"\x01"' 'b""' 'at once' silence
-	for i in {1..4}; do
+	    'b"\0\0\0\0"'
+	for i in {1..3}; do
 		run -0 misuse attach
 		echo "$i: $output"
 		[[ $output =~ ^-(6|8|10)\  ]]
 	done
-	for i in {5..7}; do
+	wait "$false_pid"
+	# The next one is asked, and there is none.
+	for answer in 'b"\x40\0\0\0half"' 'b"\x01"' 'b""' 'at once'; do
+		rm "$SHMALLOC_SOCKET/attach"
+		false_daemon "$answer"
 		run -0 misuse attach
-		echo "$i: $output"
+		echo "$answer: $output"
 		[[ $output =~ ^-(6|10)\  ]]
+		wait "$false_pid"
 	done
+	rm "$SHMALLOC_SOCKET/attach"
+	false_daemon silence
 	run -0 misuse attach
 	[[ $output == '-11 '* ]]
 	wait "$false_pid"

@@ -130,6 +130,98 @@ goes_on(void)
 	shmalloc_detach(heap);
 }
 
+/* A header that the object before it ran over is found, told, and counted. */
+static void
+overflow(void)
+{
+	struct shmalloc *heap = heap_attach(NULL, 0);
+	shmalloc_off off[64];
+	uint64_t before;
+
+	for (int i = 0; i < 64; i++)
+		off[i] = shmalloc_alloc(heap, 104);
+	for (int i = 0; i < 64; i++)
+		memset(shmalloc_ptr(heap, off[i]), 'x', 104);
+	/* The usable bytes end where the next header begins. */
+	for (int i = 0; i < 63; i++) {
+		CHECK_EQ(shmalloc_usable_size(heap, off[i]), 104);
+		if (off[i + 1] != off[i] + 112)
+			continue;
+		memset((char *)shmalloc_ptr(heap, off[i]) + 104, 0xff, 8);
+		/* The exact statistics would find the damage first. */
+		before = misuses();
+		shmalloc_free(heap, off[i + 1]);
+		CHECK_EQ(misuses(), before + 1);
+		puts("overflow found");
+		return;
+	}
+	CHECK(!"two objects are neighbours");
+}
+
+static bool
+is_filled(
+    struct shmalloc *heap, shmalloc_off off, size_t from, size_t size, int byte)
+{
+	const unsigned char *p = shmalloc_ptr(heap, off);
+
+	for (size_t i = from; i < size; i++)
+		if (p[i] != byte)
+			return false;
+	return true;
+}
+
+/* With fill.alloc=165 and fill.free=90. */
+static void
+filled(void)
+{
+	static const size_t size[] = { 16, 24, 1000, 20000, 60000, 400000 };
+	struct shmalloc *heap = heap_attach(NULL, 0);
+	shmalloc_off off, more;
+	size_t usable;
+
+	/* The first call takes the tunables over. */
+	shmalloc_free(heap, shmalloc_alloc(heap, 8));
+	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+		off = shmalloc_alloc(heap, size[i]);
+		usable = shmalloc_usable_size(heap, off);
+		CHECK(usable >= size[i]);
+		CHECK(is_filled(heap, off, 0, usable, 165));
+		memset(shmalloc_ptr(heap, off), 1, usable);
+		more = shmalloc_realloc(heap, off, size[i] * 2);
+		CHECK(is_filled(heap, more, 0, size[i], 1));
+		CHECK(is_filled(
+		    heap, more, usable, shmalloc_usable_size(heap, more), 165));
+		shmalloc_free(heap, more);
+		/* Behind the links that a free object has. */
+		if (size[i] <= 60000)
+			CHECK(is_filled(heap, more, 24, size[i], 90) ||
+			    size[i] > 32768);
+		off = shmalloc_zalloc(heap, 1, size[i]);
+		CHECK(is_filled(heap, off, 0, size[i], 0));
+		shmalloc_free(heap, off);
+	}
+	off = shmalloc_aligned_alloc(heap, 256, 1000);
+	CHECK(is_filled(heap, off, 0, 1000, 165));
+	shmalloc_free(heap, off);
+	shmalloc_detach(heap);
+}
+
+/* With both at 0 again: nothing is touched. */
+static void
+unfilled(void)
+{
+	struct shmalloc *heap = heap_attach(NULL, 0);
+	shmalloc_off off = shmalloc_alloc(heap, 500), again;
+
+	memset(shmalloc_ptr(heap, off), 7, 500);
+	shmalloc_free(heap, off);
+	again = shmalloc_alloc(heap, 500);
+	CHECK_EQ(again, off);
+	CHECK(is_filled(heap, again, 24, 500, 7));
+	shmalloc_free(heap, again);
+	shmalloc_detach(heap);
+}
+
 /* ---- Full ---------------------------------------------------------------- */
 
 /* Allocate SIZE bytes until there are no more, and tell why; again after all
@@ -247,6 +339,9 @@ main(int argc, char **argv)
 		{ "free_nonsense", free_nonsense },
 		{ "free_forged", free_forged },
 		{ "goes_on", goes_on },
+		{ "overflow", overflow },
+		{ "filled", filled },
+		{ "unfilled", unfilled },
 		{ "full_small", full_small },
 		{ "full_medium", full_medium },
 		{ "full_pages", full_pages },

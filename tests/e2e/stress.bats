@@ -1,13 +1,14 @@
 # Many processes at once, killed or not: contents right, nothing lost.
 #
 # SHMALLOC_SEED repeats a run.  SHMALLOC_CHECK_ALL=1 asks for the long form:
-# 10 million objects in each of 4 processes, and 2000 kills.
+# 10 million objects in each of 4 processes, 2000 kills, a soak of 10 minutes
+# (or of SOAK_SECONDS).
 
 bats_require_minimum_version 1.5.0
 load helper
 
 setup_file() {
-	[ -z "${SHMALLOC_CHECK_ALL-}" ] || export BATS_TEST_TIMEOUT=3600
+	[ -z "${SHMALLOC_CHECK_ALL-}" ] || export BATS_TEST_TIMEOUT=86400
 }
 
 setup() {
@@ -48,5 +49,14 @@ heap_is_as_before() {
 	shmallocctl tune set mmap_threshold=64K >&2
 	stress kill "$kills" 3
 	[ "$(figure .clients.reclaimed_total)" -ge "$((kills / 2))" ]
+	heap_is_as_before
+}
+
+@test "a soak: kills, of the daemon, too, stops, forks, tuning, limits" {
+	seconds=${SOAK_SECONDS:-15}
+	[ -z "${SHMALLOC_CHECK_ALL-}" ] || seconds=${SOAK_SECONDS:-600}
+	stress soak "$seconds" 16
+	# Whoever died last is looked after, too.
+	wait_for figure_is .clients.dying 0
 	heap_is_as_before
 }

@@ -51,6 +51,24 @@ refill()
 	[ "$(holder_tell alloc 100000 40)" = 'done 40' ]
 }
 
+@test 'limit.hard: a client comes to a full segment, and frees there' {
+	daemon_start --size 64M
+	holder_start
+	holder_tell alloc 100000 100
+	holder_tell publish it 1000
+	tune limit.hard=2M
+	# Their records need pages of their own: forty clients, one after the
+	# other, more than fit into the first page.
+	local i
+	for i in {1..40}; do
+		run -0 "$HOLDER" </dev/null
+	done
+	holder_start
+	run -0 holder_tell alloc 1000000
+	[[ $output == 'done 0 full' ]]
+	[ "$(holder_tell withdraw it)" = 'done ' ]
+}
+
 @test 'limit.hard: more than the reservation is rejected' {
 	daemon_start --size 64M --reserve 1G
 	run -5 --separate-stderr tune limit.hard=2G

@@ -5,6 +5,8 @@
     wire.py send DIR SOCKET HEX...       send these bytes, say what happens
     wire.py fds DIR SOCKET N             send a request with N descriptors
     wire.py open DIR SOCKET N            open N connections, ask over each
+    wire.py hold DIR SOCKET N            open N connections, begin a message
+                                         over each, wait for a line
     wire.py kill DIR N                   kill N clients, each when attached
     wire.py ask DIR SOCKET VERB          status, trim, create or set: the error
 
@@ -17,10 +19,13 @@ attach takes segment=, read_only=1, protocol=, layout=, label=, id=, and pidfd=
     close    close the socket         detach   give the slot back
     fork     a child keeps the socket exec     become `sleep 60` in place
     misuse   report a double free     bad      send the attach request again
+    pins     write over all pins
 """
 import array
 import mmap
 import os
+import random
+import resource
 import signal
 import socket
 import struct
@@ -168,6 +173,20 @@ def writable(fd):
     return " ".join(ways) or "no way"
 
 
+def pins_write(fd):
+    """What a thread of anybody's could say, over every pin and the count."""
+    size = os.fstat(fd).st_size
+    pins = mmap.mmap(fd, size)
+    owners = [0, 2 | 1 << 16, 3 | 1 << 16, 4 | 1 << 16, 4000 | 1 << 16]
+    struct.pack_into("<Q", pins, 24, random.choice([0, 1, 5, 1 << 40]))
+    for at in range(128, size - 64, 64):
+        struct.pack_into("<QQ", pins, at, random.choice(owners),
+                         random.choice([0, 1, 2, 1 << 60]))
+        if at > 128 + 64 * 64:
+            break
+    pins.close()
+
+
 def fork_keeping(sock):
     child = os.fork()
     if child == 0:
@@ -181,6 +200,8 @@ def obey(word, sock, fds, request, kept):
         kept.append(mmap.mmap(fds[0], 4096, mmap.MAP_SHARED, mmap.PROT_READ))
     elif word == "write":
         say("writable:", writable(fds[0]))
+    elif word == "pins":
+        pins_write(fds[1])
     elif word == "close":
         sock.close()
     elif word == "fork":
@@ -210,12 +231,23 @@ def pidfds(options):
     return [os.pidfd_open(os.getpid() if pid == "self" else int(pid))]
 
 
+def send_with(sock, request, fds):
+    """Send REQUEST with FDS, or without where the kernel refuses them for the
+    daemon; whether they went."""
+    try:
+        socket.send_fds(sock, [request], fds)
+        return True
+    except PermissionError:
+        sock.sendall(request)
+        return False
+
+
 def attach(directory, *options):
     options = dict(o.split("=", 1) for o in options)
     sent = pidfds(options)
     request = attach_request(options)
     sock = connect(directory, "attach")
-    socket.send_fds(sock, [request], sent)
+    send_with(sock, request, sent)
     reply = receive(sock)
     if reply is None:
         say("closed")
@@ -257,13 +289,23 @@ def send(directory, name, *chunks):
         say("answered", *(control_error(reply)))
 
 
+def kinds(n):
+    """N descriptors of many kinds, the lingering and the circular among them."""
+    pair = socket.socketpair()
+    made = [os.open("/dev/null", os.O_RDONLY), os.pidfd_open(os.getpid()),
+            os.pidfd_open(1), os.memfd_create("wire"), pair[0].detach(),
+            os.open("/", os.O_RDONLY | os.O_DIRECTORY), *os.pipe(),
+            os.open("/proc/self/maps", os.O_RDONLY)]
+    return [made[i % len(made)] for i in range(n)]
+
+
 def fds(directory, name, n):
     sock = connect(directory, name)
-    null = [os.open("/dev/null", os.O_RDONLY) for _ in range(int(n))]
     request = attach_request({}) if name == "attach" else \
         frame(field(1, 1) + field(24, b""))
-    socket.send_fds(sock, [request], null)
-    say("closed" if receive(sock) is None else "answered")
+    went = send_with(sock, request, kinds(int(n)))
+    say("closed" if receive(sock) is None else "answered",
+        "sent" if went else "refused")
 
 
 def open_many(directory, name, n):
@@ -286,9 +328,26 @@ def open_many(directory, name, n):
     say("answered", answered, "refused", refused, "cut", cut)
 
 
+def hold(directory, name, n):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    socks = [connect(directory, name)]
+    for _ in range(int(n) - 1):
+        socks.append(socket.socket(socket.AF_UNIX))
+        socks[-1].connect(name)
+    for sock in socks:
+        try:
+            sock.sendall(struct.pack("<I", 4000) + bytes(100))
+        except ConnectionError:
+            pass
+    say("holding", len(socks))
+    sys.stdin.readline()
+
+
 VERBS = {
     "status": field(10, b""),
     "trim": field(17, b""),
+    "takeover": field(40, b""),
     "create": field(21, field(1, b"made") + field(2, 8 << 20)),
     "set": field(15, field(1, field(1, b"decay_ms") + field(2, b"1s"))),
 }
@@ -319,7 +378,7 @@ def kill(directory, n):
 
 
 COMMANDS = {"attach": attach, "send": send, "fds": fds, "open": open_many,
-            "ask": ask, "kill": kill}
+            "ask": ask, "hold": hold, "kill": kill}
 
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*sys.argv[2:])

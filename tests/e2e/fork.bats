@@ -1,0 +1,57 @@
+# Attach, then fork: prefork servers, threads, programs, generations.
+load helper
+
+setup_file()
+{
+	client_build fork.c
+}
+
+setup()
+{
+	daemon_start --size 128M
+}
+
+teardown()
+{
+	daemon_stop
+}
+
+forks()
+{
+	"$BATS_FILE_TMPDIR/fork" "$1" >&2
+}
+
+@test "each worker of a prefork server is a client of its own" {
+	forks prefork
+}
+
+@test "what the parent held stays the parent's" {
+	forks parents_stay_the_parents
+}
+
+@test "a child of a reader is outside" {
+	forks reading
+}
+
+@test "a child is sound although other threads were inside an allocation" {
+	forks threads_inside
+}
+
+@test "threads fork beside each other, and so do their children's threads" {
+	case $CC in
+	*sanitize*) skip 'its allocator is not sound in a child of threads' ;;
+	esac
+	forks threads_fork
+}
+
+@test "programs that are run by vfork, posix_spawn or a child get nothing" {
+	forks programs
+}
+
+@test "a child that never called delays nobody's reclaim, and can call later" {
+	forks silent_child
+}
+
+@test "a detach in a child that is no client gives nothing away" {
+	forks detach_in_child
+}
