@@ -322,6 +322,19 @@ scene_judge(void)
 /* ---- What the daemon is made to do ------------------------------------------
  */
 
+/* It could not make the daemon do anything: say so, and end. */
+static _Noreturn void
+trigger_fail(const char *which)
+{
+	const struct shmalloc_failure *failure =
+	    heap ? shmalloc_last_failure(heap) : NULL;
+
+	(void)printf("# %s: failed (%s)\n", which,
+	    failure ? failure->reason : "no heap");
+	(void)fflush(stdout);
+	_exit(1);
+}
+
 void
 scene_create(void)
 {
@@ -331,7 +344,7 @@ scene_create(void)
 	options.limit_bytes = 8 << 20;
 	if (!control ||
 	    shmalloc_control_segment_create(control, "made", &options) != 0)
-		_exit(1);
+		trigger_fail(__func__);
 }
 
 void
@@ -343,7 +356,7 @@ scene_destroy(void)
 	if (!control ||
 	    shmalloc_control_segment_destroy(control, "made", SHMALLOC_FORCE) !=
 		0)
-		_exit(1);
+		trigger_fail(__func__);
 }
 
 void
@@ -351,23 +364,8 @@ scene_attach(void)
 {
 	if (shmalloc_attach(NULL, NULL, &heap) != 0 ||
 	    shmalloc_alloc(heap, 100) == 0)
-		_exit(1);
+		trigger_fail(__func__);
 	(void)pause();
-}
-
-/* Take from the top, slowly enough for the daemon to commit ahead of it. */
-void
-scene_grow(void)
-{
-	const struct timespec pause = { 0, 300000 };
-
-	if (shmalloc_attach(NULL, NULL, &heap) != 0)
-		_exit(1);
-	for (int i = 0; i < 20000; i++) {
-		if (shmalloc_alloc(heap, 2000) == 0)
-			_exit(1);
-		(void)nanosleep(&pause, NULL);
-	}
 }
 
 void
@@ -379,11 +377,12 @@ scene_trim(void)
 	if (!control ||
 	    shmalloc_control_trim(
 		control, NULL, SHMALLOC_ALL_ARENAS, 0, &reply) != 0)
-		_exit(1);
+		trigger_fail(__func__);
 }
 
-void
-scene_tune(void)
+/* Set decay_ms, and with it top_pad: see tunables_agree(). */
+static void
+tunables_set(unsigned decay_s)
 {
 	struct shmalloc_control *control = control_open();
 	struct shmalloc_reply *reply;
@@ -391,13 +390,41 @@ scene_tune(void)
 	struct shmalloc_assignment set[] = { { "decay_ms", decay },
 		{ "top_pad", pad } };
 
-	(void)snprintf(decay, sizeof(decay), "%us", 4 + n_tunes % 50);
-	(void)snprintf(pad, sizeof(pad), "%uK", 4 * (4 + n_tunes % 50));
+	(void)snprintf(decay, sizeof(decay), "%us", decay_s);
+	(void)snprintf(pad, sizeof(pad), "%uK", 4 * decay_s);
 	if (!control ||
 	    shmalloc_control_tune_set(control, NULL, 2, set, 0, &reply) != 0)
-		_exit(1);
+		trigger_fail(__func__);
 	shmalloc_control_free(reply);
 	shmalloc_control_disconnect(control);
+}
+
+void
+scene_tune(void)
+{
+	tunables_set(4 + n_tunes % 50);
+}
+
+/*
+ * Take from the top, slowly enough for the daemon to commit ahead of it.  It
+ * does so when less than half of top_pad is left: with a pad of half a
+ * megabyte, that is so at every third tick or so.  What is free elsewhere is
+ * taken first; with all of it given back, that is soon done.
+ */
+void
+scene_grow(void)
+{
+	const struct timespec pause = { 0, 300000 };
+
+	tunables_set(128);
+	scene_trim();
+	if (shmalloc_attach(NULL, NULL, &heap) != 0)
+		trigger_fail(__func__);
+	for (int i = 0; i < 20000; i++) {
+		if (shmalloc_alloc(heap, 20000) == 0)
+			trigger_fail(__func__);
+		(void)nanosleep(&pause, NULL);
+	}
 }
 
 /* Attach, and have one of everything. */
@@ -409,11 +436,11 @@ client_begin(void)
 
 	if (shmalloc_attach(NULL, NULL, &heap) != 0 ||
 	    shmalloc_root(heap, "kill", &slot) != 0)
-		_exit(1);
+		trigger_fail(__func__);
 	for (size_t len = 16; len < 300000; len += len / 4 + 3)
 		for (int i = 0; i < 4; i++)
 			if (shmalloc_alloc(heap, len) == 0)
-				_exit(1);
+				trigger_fail(__func__);
 	for (int i = 0; i < 3; i++) {
 		off = shmalloc_slot_load(slot);
 		if (shmalloc_publish(
@@ -483,12 +510,11 @@ scene_die_locked(void)
 	client_begin();
 	if (shm_seg_map(own_fd(false), own_fd(true), false, &seg) != 0 ||
 	    !arena_lock(&seg))
-		_exit(1);
+		trigger_fail(__func__);
 	(void)raise(SIGKILL);
 }
 
-/* ---- Beginning and end
- * ------------------------------------------------------- */
+/* ---- Beginning and end -------------------------------------------------- */
 
 bool
 scene_prepare(void)

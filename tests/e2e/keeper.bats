@@ -682,7 +682,7 @@ manager_said() {
 		kills=800
 		steps=100000
 	}
-	daemon_start --size 256M
+	daemon_start --size 1G
 	"$SHMALLOC_BUILD/tests/daemon/kill" "$DAEMON_PID" "$kills" "$steps" \
 	    ${SHMALLOC_SEED-} >&2
 }
