@@ -1,6 +1,7 @@
 #include "server/heir.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 /* How long either waits for the other. */
 #define PATIENCE_SECONDS 10
 #define HEIR_NAME        "heir"
+#define OUT_NAME         "out/heir"
 
 static void
 patience_set(int fd)
@@ -109,22 +111,40 @@ all_receive(struct server *server, int fd, struct kept_list *kept)
 	}
 }
 
-/* From here on the old one must not go on; it has ended when we return. */
-static int
-end_await(struct server *server, int fd)
+/* Let go of what is the old one's again; last, what says so. */
+static void
+all_forget(struct server *server, const struct kept_list *kept)
 {
-	struct kept_message message;
+	for (size_t i = 0; i < kept->n; i++)
+		if (strcmp(kept->entry[i].name, HEIR_NAME) != 0)
+			store_remove(&server->store, kept->entry[i].name);
+	store_remove(&server->store, HEIR_NAME);
+}
+
+/*
+ * From here on the old one must not go on; it has ended when we return.  READY
+ * cannot be sent any more if it has ended (with a READY that a daemon of ours
+ * sent before, or with nobody who would start it again), or if it goes on: then
+ * it says so.
+ */
+static int
+end_await(struct server *server, int fd, const struct kept_list *kept)
+{
+	struct kept_message message = { 0 };
 	int fds[KEPT_FDS];
 	unsigned n;
-	if (kept_send(fd, KEPT_READY, "", NULL, 0) != 0) {
-		log_error("the daemon that ran did not wait for us: %s",
-		    strerror(errno));
-		close(fd);
-		return SHM_ESYSTEM;
-	}
-	if (kept_receive(fd, 0, &message, fds, &n) != 0)
-		log_warn("the daemon that ran takes long to end");
+	bool is_late = kept_send(fd, KEPT_READY, "", NULL, 0) != 0;
+	/* What he says stays there for the next, too. */
+	int r = kept_receive(fd, MSG_PEEK, &message, fds, &n);
 	close(fd);
+	if (r == 1 || (is_late && r != 0)) {
+		log_error("the daemon that ran did not wait for us, and goes "
+			  "on");
+		all_forget(server, kept);
+		return SHM_EEXIST;
+	}
+	if (r != 0)
+		log_warn("the daemon that ran takes long to end");
 	store_remove(&server->store, HEIR_NAME);
 	return 0;
 }
@@ -135,7 +155,7 @@ heir_take(struct server *server, const char *path, struct kept_list *kept)
 	struct kept *entry = kept_find(kept, HEIR_NAME);
 	int fd = -1, error;
 	if (entry != NULL)
-		return end_await(server, kept_take(entry, 0));
+		return end_await(server, kept_take(entry, 0), kept);
 	if (kept_find(kept, "lock/") != NULL)
 		return 0;
 	int control = control_connect(path);
@@ -160,7 +180,7 @@ heir_take(struct server *server, const char *path, struct kept_list *kept)
 	}
 	store_put(&server->store, HEIR_NAME, &fd, 1);
 	store_say_taken(&server->store);
-	return end_await(server, fd);
+	return end_await(server, fd, kept);
 }
 
 /* ---- The old one --------------------------------------------------------- */
@@ -189,37 +209,83 @@ segments_resume(struct server *server)
 		log_error("segment %s: is damaged", segment->name);
 }
 
-/* Whether he has said that he begins.  If not, he can't any more: one who was
- * stopped would go on beside us. */
+/* Whether READY is there: it stays there, for the next daemon is to find it if
+ * this one is killed. */
 static bool
-heir_begins(int link)
+is_ready(int link, int flags)
 {
 	struct kept_message message = { 0 };
 	int fds[KEPT_FDS];
-	unsigned n;
-	int r = kept_receive(link, 0, &message, fds, &n);
-	if (r == SHM_ERETRY && shutdown(link, SHUT_RD) == 0)
-		r = kept_receive(link, MSG_DONTWAIT, &message, fds, &n);
+	unsigned n = 0;
+	int r = kept_receive(link, flags | MSG_PEEK, &message, fds, &n);
+	while (r == 1 && n > 0)
+		close(fds[--n]);
 	return r == 1 && message.kind == KEPT_READY;
+}
+
+/*
+ * Whether the heir at LINK has said that he begins, with recvmsg()'s FLAGS for
+ * how to wait.  If not, he can't any more (one who was stopped would go on
+ * beside us), and is told.
+ */
+static bool
+heir_begins(int link, int flags)
+{
+	if (is_ready(link, flags))
+		return true;
+	shutdown(link, SHUT_RD);
+	if (is_ready(link, MSG_DONTWAIT))
+		return true;
+	/* He may have gone. */
+	(void)!kept_send(link, KEPT_REMOVE, "", NULL, 0);
+	shutdown(link, SHUT_RDWR);
+	return false;
+}
+
+bool
+heir_has_begun(const struct kept_list *kept)
+{
+	const struct kept *entry = kept_find(kept, OUT_NAME);
+	if (entry == NULL)
+		return false;
+	if (heir_begins(entry->fd[0], MSG_DONTWAIT)) {
+		log_info("another daemon has taken over");
+		return true;
+	}
+	log_error("another daemon was about to take over; going on instead");
+	return false;
+}
+
+/* All of it, then END. */
+static bool
+all_send(struct server *server)
+{
+	/* The store closes its link when that fails; ours says so then. */
+	struct store heir = { .link = fcntl(server->heir, F_DUPFD_CLOEXEC, 0),
+		.is_heir = true };
+	store_server(&heir, server);
+	bool is_sent =
+	    heir.link >= 0 && kept_send(heir.link, KEPT_END, "", NULL, 0) == 0;
+	store_close(&heir);
+	return is_sent;
 }
 
 bool
 heir_give(struct server *server)
 {
-	struct store heir = { .link = server->heir, .is_heir = true };
 	struct segment *segment;
 	log_info("another daemon takes over");
 	job_stop(server);
 	TAILQ_FOREACH(segment, &server->segments, link)
 	shm_daemon_stop(&segment->seg);
-	store_server(&heir, server);
-	if (heir.link >= 0 &&
-	    kept_send(heir.link, KEPT_END, "", NULL, 0) == 0 &&
-	    heir_begins(heir.link))
+	/* Before END: once he can begin, nobody begins in our place. */
+	store_put(&server->store, OUT_NAME, &server->heir, 1);
+	int wait = all_send(server) ? 0 : MSG_DONTWAIT;
+	if (heir_begins(server->heir, wait))
 		return true;
 	log_error("it did not take over; going on");
-	if (heir.link >= 0)
-		close(heir.link);
+	store_remove(&server->store, OUT_NAME);
+	close(server->heir);
 	server->heir = -1;
 	segments_resume(server);
 	return false;

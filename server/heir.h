@@ -9,10 +9,15 @@
  *	  READY     ------------------->  lets go of everything, ends
  *	  begins    <-------------------  end of the socket
  *
- * Until READY the old one can go on, and does so if the new one ends.  From END
- * on the new keeper has all, with the socket under the name `heir`: if its
- * daemon is killed then, the next one says READY.  So at any moment exactly one
- * side serves, or will.
+ * READY decides.  Until it is sent the old one can go on, and does so if the
+ * new one ends: it closes the socket for READY, and says REMOVE.  Either side
+ * may be killed at any time, because both keepers have the socket before there
+ * can be a READY: the old one's as `out/heir`, from before END, the new one's
+ * as `heir`, from END on.  The next daemon of the old one finds READY in the
+ * socket, where it stays, and ends; or it isn't there, and it goes on.  The
+ *next daemon of the new one says READY once more.  The socket ends when the old
+ * daemon has and its keeper, too.  So at any moment exactly one side serves, or
+ * will.
  */
 #ifndef SERVER_HEIR_H
 #define SERVER_HEIR_H
@@ -27,6 +32,10 @@
  */
 int heir_take(struct server *server, const char *path,
     struct kept_list *kept) SHM_MUSTCHECK;
+
+/* Whether who took over from the daemon that left KEPT has begun: then there is
+ * nothing left to do.  If not, he does not begin any more. */
+bool heir_has_begun(const struct kept_list *kept);
 
 /* As the old one, in its loop: somebody asks.  His end of a socket, or an
  * error. */

@@ -251,6 +251,9 @@ is_over(const struct keeper *keeper, int *ret_status)
 	if (keeper->is_stopping || (!keeper->has_served && !keeper->has_taken))
 		return true;
 	*ret_status = EXIT_FAILURE;
+	/* It gave all back to the daemon that it took it from. */
+	if (keeper->kept.n == 0)
+		return true;
 	if (keeper->n_crashes < KEEPER_CRASHES)
 		return false;
 	give_up(keeper);

@@ -259,7 +259,9 @@ segment_leave(struct server *server, struct segment *segment)
 	for (uint32_t i = 0; i < SHM_CLIENTS; i++)
 		if (segment->slots[i] != NULL)
 			slot_forget(segment->slots[i]);
-	shm_daemon_stop(&segment->seg);
+	/* Another daemon's by now, maybe: V9. */
+	if (!server->is_given)
+		shm_daemon_stop(&segment->seg);
 	TAILQ_REMOVE(&server->segments, segment, link);
 	segment->is_destroyed = true;
 	segment_hold(segment);

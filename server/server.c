@@ -436,7 +436,7 @@ server_serve(struct server *server)
 			return SHM_ESYSTEM;
 	} while (server->heir >= 0 && !heir_give(server));
 	if (server->heir >= 0) {
-		server->is_leaving = true;
+		server->is_leaving = server->is_given = true;
 		return 0;
 	}
 	const char *path = server->options->save_path;
@@ -455,6 +455,12 @@ server_run(const struct server_options *options, struct keeper_legacy *legacy,
 	server.attach.fd = server.control.fd = server.control_ro.fd = -1;
 	server.started_ms = server_now_ms();
 	int error = SHM_EINVAL;
+	if (heir_has_begun(&legacy->kept)) {
+		kept_release(&legacy->kept);
+		if (legacy->link >= 0)
+			close(legacy->link);
+		return EXIT_SUCCESS;
+	}
 	if (server_configure(options, &server.config, error_log, NULL) != 0 ||
 	    log_configure(&server.config) != 0) {
 		config_release(&server.config);

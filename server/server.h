@@ -71,6 +71,7 @@ struct server {
 	enum segment_start start; /* the best of its segments' */
 	int heir;                 /* socket to who takes over, or -1 */
 	bool is_leaving;          /* ends, and all of it stays for another */
+	bool is_given;            /* who has begun: see V9 in README.md */
 	bool is_again;            /* ends, so that the keeper starts another */
 };
 

@@ -426,6 +426,95 @@ takeover() {
 	[ "$(figure .objects)" = 50 ]
 }
 
+# Take over from the daemon, up to END; it is told with heir_tell.
+heir_start() {
+	mkfifo "$BATS_TEST_TMPDIR/heir.in"
+	(
+		inherited_close
+		exec "$BATS_TEST_DIRNAME/../tools/wire.py" heir \
+		    "$SHMALLOC_SOCKET"
+	) <"$BATS_TEST_TMPDIR/heir.in" >"$BATS_TEST_TMPDIR/heir.out" &
+	HOLDERS+=("$!")
+	exec {heir_in}>"$BATS_TEST_TMPDIR/heir.in"
+	HOLDER_INS+=("$heir_in")
+	wait_for grep -q '^end' "$BATS_TEST_TMPDIR/heir.out"
+}
+
+# What it did is in the last line.
+heir_tell() {
+	local n
+
+	n=$(grep -c '^done' "$BATS_TEST_TMPDIR/heir.out") || :
+	echo "$1" >&"$heir_in"
+	heir_said() {
+		(($(grep -c '^done' "$BATS_TEST_TMPDIR/heir.out") > n))
+	}
+	wait_for heir_said
+	tail -n 1 "$BATS_TEST_TMPDIR/heir.out"
+}
+
+@test "the old one, killed when the new one has begun, is not started again" {
+	daemon_start
+	pid=$(server_pid)
+	heir_start
+	kill -STOP "$pid"
+	[ "$(heir_tell ready)" = 'done sent' ]
+	kill -KILL "$pid"
+	has_ended() {
+		! kill -0 "$DAEMON_PID"
+	}
+	wait_for has_ended
+	wait "$DAEMON_PID"
+	DAEMON_PID=
+	log_has 'another daemon has taken over'
+	[ "$(heir_tell await)" = 'done closed' ]
+	[ -S "$SHMALLOC_SOCKET/attach" ]
+	[ -e "$SHMALLOC_SOCKET/lock" ]
+}
+
+@test "the old one, killed before the new one began, goes on, and says so" {
+	daemon_start
+	holder_start
+	holder_tell alloc 64 50
+	pid=$(server_pid)
+	heir_start
+	kill -KILL "$pid"
+	wait_for server_is_not "$pid"
+	[ "$(heir_tell ready)" = 'done refused' ]
+	[ "$(heir_tell await)" = 'done goes on' ]
+	[ "$(heir_tell await)" = 'done closed' ]
+	[ "$(figure .objects)" = 50 ]
+	[ "$(holder_tell child 64)" = 'done allocated' ]
+	# Nothing of it is left for the next takeover.
+	takeover
+	[ "$(figure .objects)" = 50 ]
+}
+
+# A former daemon that is none: its words are in wire.py.
+former_start() {
+	export SHMALLOC_SOCKET=$BATS_TEST_TMPDIR/run
+	mkdir "$SHMALLOC_SOCKET"
+	(
+		inherited_close
+		exec "$BATS_TEST_DIRNAME/../tools/wire.py" former \
+		    "$SHMALLOC_SOCKET" "$1"
+	) &
+	HOLDERS+=("$!")
+	wait_for test -S "$SHMALLOC_SOCKET/control"
+}
+
+@test "who comes too late to take over ends at once, and forgets all of it" {
+	former_start on
+	run -1 timeout 20 shmallocd --no-config --socket "$SHMALLOC_SOCKET" \
+	    --takeover 3>&-
+	[ "$(grep -c 'did not wait for us, and goes on' <<<"$output")" = 1 ]
+}
+
+@test "who takes over from a daemon that then died alone begins" {
+	former_start gone
+	daemon_start --takeover
+}
+
 @test "only root and the daemon's user may take over" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root to be another user"
 	daemon_start -p admin_group=60001

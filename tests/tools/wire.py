@@ -9,6 +9,10 @@
                                          over each, wait for a line
     wire.py kill DIR N                   kill N clients, each when attached
     wire.py ask DIR SOCKET VERB          status, trim, create or set: the error
+    wire.py heir DIR                     be who takes over: take all, say "end",
+                                         obey stdin: ready, await
+    wire.py former DIR on|gone           be who is taken over from: give a
+                                         socket, END, then go on, or end
 
 With WIRE_UID and WIRE_GID in the environment root becomes that user first.
 
@@ -377,8 +381,62 @@ def kill(directory, n):
         os.close(ready)
 
 
+KEPT_ADD, KEPT_REMOVE, KEPT_READY, KEPT_END = 1, 2, 3, 4
+KEPT_MESSAGE = struct.Struct("I192s")
+
+
+def kept_receive(link):
+    """The kind of one message, with its descriptors closed; 0: no more come."""
+    try:
+        data, fds, _, _ = socket.recv_fds(link, KEPT_MESSAGE.size, 4)
+    except ConnectionResetError:
+        return 0
+    for fd in fds:
+        os.close(fd)
+    return KEPT_MESSAGE.unpack(data)[0] if data else 0
+
+
+def heir(directory):
+    sock = connect(directory, "control")
+    sock.sendall(frame(field(1, 1) + VERBS["takeover"]))
+    _, (fd,) = receive(sock)
+    link = socket.socket(fileno=fd)
+    kind = KEPT_ADD
+    while kind == KEPT_ADD:
+        kind = kept_receive(link)
+    say("end" if kind == KEPT_END else "nothing")
+    for word in sys.stdin:
+        if word == "ready\n":
+            try:
+                link.send(KEPT_MESSAGE.pack(KEPT_READY, b""))
+                say("done sent")
+            except BrokenPipeError:
+                say("done refused")
+        else:
+            say("done", {0: "closed", KEPT_REMOVE: "goes on"}.get(
+                kept_receive(link)))
+
+
+def former(directory, what):
+    become(directory)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind("control")
+    sock.listen()
+    peer, _ = sock.accept()
+    receive(peer)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    socket.send_fds(peer, [frame(field(1, 1) + field(2, 0))],
+                    [theirs.fileno()])
+    theirs.close()
+    ours.send(KEPT_MESSAGE.pack(KEPT_END, b""))
+    if what == "on":
+        ours.shutdown(socket.SHUT_RD)
+        ours.send(KEPT_MESSAGE.pack(KEPT_REMOVE, b""))
+    ours.close()
+
+
 COMMANDS = {"attach": attach, "send": send, "fds": fds, "open": open_many,
-            "ask": ask, "hold": hold, "kill": kill}
+            "ask": ask, "heir": heir, "former": former, "hold": hold, "kill": kill}
 
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*sys.argv[2:])
