@@ -13,6 +13,7 @@
 #include "proto/shmalloc.pb-c.h"
 #include "server/job.h"
 #include "server/log.h"
+#include "server/recall.h"
 #include "shm/daemon.h"
 
 /* How long either waits for the other. */
@@ -111,13 +112,14 @@ all_receive(struct server *server, int fd, struct kept_list *kept)
 	}
 }
 
-/* Let go of what is the old one's again; last, what says so. */
+/* Keep nothing, for it is the old one's again; last goes what says so. */
 static void
 all_forget(struct server *server, const struct kept_list *kept)
 {
 	for (size_t i = 0; i < kept->n; i++)
 		if (strcmp(kept->entry[i].name, HEIR_NAME) != 0)
 			store_remove(&server->store, kept->entry[i].name);
+	recall_drop(server);
 	store_remove(&server->store, HEIR_NAME);
 }
 

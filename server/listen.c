@@ -141,18 +141,18 @@ on_acceptable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- The socket --------------------------------------------------------- */
 
-static int
-address_set(struct listener *listener, const struct rundir *dir)
+int
+listen_address(struct listener *listener, const char *dir)
 {
 	struct sockaddr_un *address = &listener->address;
 	address->sun_family = AF_UNIX;
 	int n = snprintf(address->sun_path, sizeof address->sun_path, "%s/%s",
-	    dir->path, listener->ops->name);
+	    dir, listener->ops->name);
 	if (n > 0 && (size_t)n < sizeof address->sun_path)
 		return 0;
 	log_error("%s/%s is too long for a socket's name (%zu characters at "
 		  "most); choose a shorter directory with --socket",
-	    dir->path, listener->ops->name, sizeof address->sun_path - 1);
+	    dir, listener->ops->name, sizeof address->sun_path - 1);
 	return SHM_EINVAL;
 }
 
@@ -242,7 +242,7 @@ listen_open(struct listener *listener, const struct rundir *dir, mode_t mode,
 {
 	LIST_INIT(&listener->conns);
 	listener->fd = -1;
-	int error = address_set(listener, dir);
+	int error = listen_address(listener, dir->path);
 	if (error == 0 && is_socket(listener, fd)) {
 		listener->fd = fd;
 	} else {

@@ -35,6 +35,10 @@ struct listener {
 	int (*admit)(struct conn *conn, const char **ret_why);
 };
 
+/* Set LISTENER's address in the directory DIR.  SHM_EINVAL, which was logged:
+ * it is too long. */
+int listen_address(struct listener *listener, const char *dir) SHM_MUSTCHECK;
+
 /*
  * Listen on FD, which is that socket already and is taken over (-1: it is not),
  * or make it: listen on the socket OPS->name in DIR, of mode MODE and GROUP

@@ -164,6 +164,21 @@ lock_write_pid(const struct rundir *dir, pid_t leader)
 	return SHM_ESYSTEM;
 }
 
+int
+rundir_verify(const char *path)
+{
+	struct rundir dir;
+	int n = snprintf(dir.path, sizeof dir.path, "%s", path);
+	if (n < 0 || (size_t)n >= sizeof dir.path)
+		return SHM_EINVAL;
+	dir.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir.fd < 0)
+		return 0;
+	int error = dir_verify(&dir);
+	close(dir.fd);
+	return error;
+}
+
 static int
 dir_open(struct rundir *dir)
 {

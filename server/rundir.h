@@ -36,6 +36,10 @@ struct rundir_kept {
  */
 int rundir_resolve(const char *configured, char *ret, size_t len) SHM_MUSTCHECK;
 
+/* Whether the directory PATH, if it is there, could be opened: SHM_EPERM, as
+ * below. */
+int rundir_verify(const char *path) SHM_MUSTCHECK;
+
 /*
  * Make the directory PATH with MODE if it is missing, and lock it; or go on
  * with the lock that a daemon before had, if KEPT->fd is not -1.  Errors are

@@ -174,12 +174,14 @@ save_write(struct server *server, const char *path)
 /* A segment on its way in. */
 struct incoming {
 	struct save_segment head;
-	int fd, pins_fd;
+	int fd, pins_fd;  /* -1: it is there already, and is not taken */
+	bool is_begun;    /* a segment is on its way */
+	uint32_t n_taken; /* so far; they are at the end of the server's */
 };
 
 static int
-incoming_open(struct incoming *in, const struct save_file *file,
-    const struct save_record *record)
+incoming_open(struct server *server, struct incoming *in,
+    const struct save_file *file, const struct save_record *record)
 {
 	if (record->len != sizeof in->head)
 		return SHM_ECORRUPT;
@@ -188,6 +190,9 @@ incoming_open(struct incoming *in, const struct save_file *file,
 	    config_name_error(in->head.name) != NULL ||
 	    (in->head.mode & ~0777u) != 0)
 		return SHM_ECORRUPT;
+	in->is_begun = true;
+	if (segment_find(server, in->head.name) != NULL)
+		return 0;
 	return shm_seg_files(in->head.name, in->head.reserved,
 	    (in->head.mode & 0666) | 0600, &in->fd, &in->pins_fd);
 }
@@ -200,6 +205,8 @@ block_take(const struct incoming *in, const struct save_file *file,
 	uint64_t end = is_pins ? sizeof(struct shm_pins) : in->head.reserved;
 	if (record->off > end || record->len > end - record->off)
 		return SHM_ECORRUPT;
+	if (in->fd < 0)
+		return 0;
 	ssize_t n = pwrite(is_pins ? in->pins_fd : in->fd, file->block,
 	    record->len, (off_t)record->off);
 	return n == (ssize_t)record->len ? 0 : SHM_ESYSTEM;
@@ -226,9 +233,11 @@ incoming_adopt(struct server *server, struct incoming *in)
 		return error;
 	in->fd = in->pins_fd = -1;
 	error = segment_adopt(server, &name, fd, pins_fd, &segment);
-	if (error == 0)
-		tune_recover(segment, &server->config);
-	return error;
+	if (error != 0)
+		return error;
+	in->n_taken++;
+	tune_recover(segment, &server->config);
+	return 0;
 }
 
 static void
@@ -252,19 +261,20 @@ record_take(struct server *server, struct incoming *in,
 		if (in->fd >= 0)
 			error = incoming_adopt(server, in);
 		if (error == 0 && record->kind == SAVE_SEGMENT)
-			error = incoming_open(in, file, record);
+			error = incoming_open(server, in, file, record);
 		return error;
 	case SAVE_MEMORY:
 	case SAVE_PINS:
-		return in->fd >= 0 ? block_take(in, file, record)
-				   : SHM_ECORRUPT;
+		return in->is_begun ? block_take(in, file, record)
+				    : SHM_ECORRUPT;
 	default:
 		return SHM_ECORRUPT;
 	}
 }
 
+/* How many were taken. */
 static int
-all_read(struct server *server, struct save_file *file)
+all_read(struct server *server, struct save_file *file, uint32_t *ret_n)
 {
 	struct save_record record;
 	struct incoming in = { .fd = -1, .pins_fd = -1 };
@@ -275,49 +285,54 @@ all_read(struct server *server, struct save_file *file)
 			error = record_take(server, &in, file, &record);
 	} while (error == 0 && record.kind != SAVE_END);
 	incoming_close(&in);
+	*ret_n = in.n_taken;
 	return error;
 }
 
+/* The last N segments were read from PATH: all of it, or it is damaged and
+ * they are not taken. */
+static void
+taken_settle(struct server *server, const char *path, uint32_t n, bool is_whole)
+{
+	struct segment *segment = TAILQ_LAST(&server->segments, segment_list);
+	for (uint32_t i = 0; i < n; i++) {
+		struct segment *before =
+		    TAILQ_PREV(segment, segment_list, link);
+		if (is_whole) {
+			store_segment(&server->store, segment);
+			log_info(
+			    "segment %s: read from %s", segment->name, path);
+		} else {
+			segment_leave(server, segment);
+		}
+		segment = before;
+	}
+}
+
 int
-save_read(struct server *server, const char *path)
+save_read(struct server *server, const char *path, bool *ret_is_read)
 {
 	struct save_file file;
-	struct segment *segment;
+	uint32_t n = 0;
 	int error = save_open(&file, path);
 	if (error == SHM_ENOTFOUND)
 		return 0;
 	if (error == 0) {
-		error = all_read(server, &file);
+		error = all_read(server, &file, &n);
 		save_close(&file);
 	}
-	if (error != 0) {
+	if (error != 0)
 		save_error_log(path, error);
-		while ((segment = TAILQ_FIRST(&server->segments)) != NULL)
-			segment_leave(server, segment);
-		return error;
-	}
-	TAILQ_FOREACH(segment, &server->segments, link)
-	{
-		store_segment(&server->store, segment);
-		log_info("segment %s: read from %s", segment->name, path);
-	}
-	return 0;
+	taken_settle(server, path, n, error == 0);
+	*ret_is_read = error == 0;
+	return error;
 }
 
-int
+void
 save_remove(const char *path)
 {
-	struct save_file file;
-	int error = save_open(&file, path);
-	if (error == SHM_ENOTFOUND)
-		return 0;
-	if (error != 0) {
-		save_error_log(path, error);
-		return SHM_EEXIST;
-	}
-	save_close(&file);
-	if (unlink(path) == 0)
-		return 0;
-	log_error("cannot remove %s: %s", path, strerror(errno));
-	return SHM_ESYSTEM;
+	if (unlink(path) != 0)
+		log_error("cannot remove %s: %s; remove it, for what it has is "
+			  "stale",
+		    path, strerror(errno));
 }

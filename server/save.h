@@ -24,15 +24,14 @@
 int save_write(struct server *server, const char *path) SHM_MUSTCHECK;
 
 /*
- * Make the segments that are in PATH, if it is there.  0, or an error that was
- * logged: then nothing was made, and the file is as before.
+ * Make the segments that are in PATH, if it is there, and that are not there
+ * yet; *RET_IS_READ says so.  0, or an error that was logged: then none was
+ * made, and the file is as before.
  */
-int save_read(struct server *server, const char *path) SHM_MUSTCHECK;
+int save_read(
+    struct server *server, const char *path, bool *ret_is_read) SHM_MUSTCHECK;
 
-/*
- * Remove the file at PATH: its segments are there.  SHM_EEXIST: it is none of
- * ours, which was logged.
- */
-int save_remove(const char *path) SHM_MUSTCHECK;
+/* Remove the file at PATH, which was read.  An error is logged. */
+void save_remove(const char *path);
 
 #endif

@@ -240,8 +240,11 @@ int
 segment_create_configured(struct server *server, const struct config *config)
 {
 	int error = configured_create(server, config, &config->base);
-	for (size_t i = 0; error == 0 && i < config->n_segments; i++)
-		error = configured_create(server, config, config->segments[i]);
+	for (size_t i = 0; i < config->n_segments; i++) {
+		int one =
+		    configured_create(server, config, config->segments[i]);
+		error = error != 0 ? error : one;
+	}
 	return error;
 }
 

@@ -18,6 +18,7 @@
 #include "server/job.h"
 #include "server/log.h"
 #include "server/reap.h"
+#include "server/recall.h"
 #include "server/save.h"
 #include "server/slot.h"
 #include "server/timer.h"
@@ -96,6 +97,21 @@ policy_set(struct server *server)
 	    monitor == CONFIG_NOBODY ? PEER_ANY_GROUP : (gid_t)monitor;
 }
 
+/* Our own configuration, or, going on, the last that had no errors. */
+static int
+config_open(struct server *server, const struct kept_list *kept)
+{
+	struct config *config = &server->config;
+	if (server_configure(server->options, config, error_log, NULL) == 0)
+		return 0;
+	config_release(config);
+	if (recall_number(kept) == 0)
+		return SHM_EINVAL;
+	log_error("the configuration has errors and was not applied; going on "
+		  "with the one that the daemon before had");
+	return recall_get(kept, config, error_log, NULL);
+}
+
 static int
 log_configure(const struct config *config)
 {
@@ -142,6 +158,7 @@ server_reload(struct server *server)
 	struct config before = server->config;
 	server->config = config;
 	config_release(&before);
+	recall_put(server);
 	if (segment_create_configured(server, &server->config) != 0)
 		log_error("not all configured segments could be made");
 	log_info("the configuration was read again");
@@ -230,6 +247,20 @@ is_shared(const struct server *server)
 	return is_open || geteuid() == 0;
 }
 
+/* What would fail afterwards fails while the one that runs can go on. */
+static int
+takeover(struct server *server, const char *path, struct kept_list *kept)
+{
+	int error = rundir_verify(path);
+	if (error == 0)
+		error = listen_address(&server->attach, path);
+	if (error == 0)
+		error = listen_address(&server->control, path);
+	if (error == 0)
+		error = listen_address(&server->control_ro, path);
+	return error != 0 ? error : heir_take(server, path, kept);
+}
+
 static int
 dir_open(struct server *server, struct kept_list *kept)
 {
@@ -242,7 +273,7 @@ dir_open(struct server *server, struct kept_list *kept)
 		return SHM_EINVAL;
 	}
 	if (server->options->is_takeover) {
-		int error = heir_take(server, path, kept);
+		int error = takeover(server, path, kept);
 		if (error != 0)
 			return error;
 	}
@@ -294,25 +325,26 @@ listeners_open(struct server *server, struct kept_list *kept)
 	return error;
 }
 
-/* Its own, and which of its segments' tells the most. */
+/*
+ * Those that were kept, those that only the file has (a start that was killed
+ * may have kept some of it), those that are configured.  Where there are some
+ * that were kept, no error is worth losing them: it is logged.
+ */
 static int
 segments_open(struct server *server, struct kept_list *kept)
 {
 	const struct segment *segment;
 	const char *path = server->options->save_path;
-	uint32_t n = adopt_segments(server, kept);
-	int error = 0;
-	if (n == 0 && path != NULL)
-		error = save_read(server, path);
-	/* From here on the file gets stale, and would be read once more. */
-	if (error == 0 && path != NULL)
-		error = save_remove(path);
-	if (error != 0)
+	bool is_going_on = adopt_segments(server, kept) > 0;
+	int error =
+	    path != NULL ? save_read(server, path, &server->is_save_read) : 0;
+	if (error != 0 && !is_going_on)
 		return error;
 	TAILQ_FOREACH(segment, &server->segments, link)
 	if (segment->start > server->start)
 		server->start = segment->start;
-	return segment_create_configured(server, &server->config);
+	error = segment_create_configured(server, &server->config);
+	return is_going_on ? 0 : error;
 }
 
 static void
@@ -374,6 +406,7 @@ server_start(struct server *server, struct keeper_legacy *legacy)
 		return error;
 	}
 	store_open(&server->store, server, legacy->link);
+	recall_put(server);
 	descriptors_raise();
 	priority_raise(server);
 	before_log(legacy);
@@ -455,14 +488,16 @@ server_run(const struct server_options *options, struct keeper_legacy *legacy,
 	server.attach.fd = server.control.fd = server.control_ro.fd = -1;
 	server.started_ms = server_now_ms();
 	int error = SHM_EINVAL;
+	bool is_going_on = kept_find(&legacy->kept, "") != NULL;
+	server.config_number = recall_number(&legacy->kept);
 	if (heir_has_begun(&legacy->kept)) {
 		kept_release(&legacy->kept);
 		if (legacy->link >= 0)
 			close(legacy->link);
 		return EXIT_SUCCESS;
 	}
-	if (server_configure(options, &server.config, error_log, NULL) != 0 ||
-	    log_configure(&server.config) != 0) {
+	if (config_open(&server, &legacy->kept) != 0 ||
+	    (log_configure(&server.config) != 0 && !is_going_on)) {
 		config_release(&server.config);
 		kept_release(&legacy->kept);
 		if (legacy->link >= 0)
@@ -476,6 +511,10 @@ server_run(const struct server_options *options, struct keeper_legacy *legacy,
 			 " segment(s)",
 		    server.dir.path, segment_count(&server));
 		store_say_ready(&server.store);
+		/* From here on the file gets stale, and nothing fails any more
+		 * that would make it needed. */
+		if (server.is_save_read)
+			save_remove(options->save_path);
 		if (ready != NULL)
 			ready(arg);
 		error = server_serve(&server);

@@ -66,6 +66,8 @@ struct server {
 	uint64_t started_ms; /* CLOCK_MONOTONIC */
 	uint64_t system_pages;
 	uint64_t n_ticks;
+	unsigned config_number; /* of what is kept, see recall.h */
+	bool is_save_read;      /* its segments are ours */
 	bool had_client;
 	bool has_lock;            /* of the daemon before */
 	enum segment_start start; /* the best of its segments' */

@@ -292,6 +292,61 @@ outage_end() {
 	DAEMON_PID=
 }
 
+# What a start without a daemon before would end with, when there was one.
+outage_with_config() {
+	config=$BATS_TEST_TMPDIR/conf
+	echo 'decay_ms = 3s' >"$config"
+	daemon_start --config "$config" "$@"
+	holder_start
+	holder_tell alloc 64 50
+	id=$(shmallocctl --json status | jq -r .segment.id)
+}
+
+goes_on() {
+	server_kill
+	[ "$(start_mode)" = recovered ]
+	[ "$(shmallocctl --json status | jq -r .segment.id)" = "$id" ]
+	[ "$(figure .objects)" = 50 ]
+	! log_has 'that was end'
+}
+
+@test "an error in the configuration does not end what was kept" {
+	outage_with_config
+	echo 'decay_ms = soon' >>"$config"
+	goes_on
+	log_has 'going on with the one that the daemon before had'
+	goes_on
+	[ "$(shmallocctl tune get decay_ms --bytes)" = 3000 ]
+	# A reload is what the next goes on with, too.
+	echo 'decay_ms = 4s' >"$config"
+	kill -HUP "$DAEMON_PID"
+	is_reloaded() {
+		[ "$(shmallocctl tune get decay_ms --bytes)" = 4000 ]
+	}
+	wait_for is_reloaded
+	echo 'nonsense' >"$config"
+	goes_on
+	shmallocctl tune reset decay_ms
+	[ "$(shmallocctl tune get decay_ms --bytes)" = 4000 ]
+}
+
+@test "a configured segment that cannot be made does not end what was kept" {
+	outage_with_config
+	printf '[segment vast]\nsize = 1M\nreserve = 1024T\n[segment web]\nsize = 8M\n' \
+	    >>"$config"
+	goes_on
+	log_has 'segment vast: cannot be made'
+	shmallocctl --segment web status
+}
+
+@test "a foreign file at --save does not end what was kept" {
+	outage_with_config --save "$BATS_TEST_TMPDIR/cache"
+	echo 'no such thing' >"$BATS_TEST_TMPDIR/cache"
+	goes_on
+	log_has 'it was not written by --save'
+	grep -q 'no such thing' "$BATS_TEST_TMPDIR/cache"
+}
+
 @test "a daemon that cannot start is not tried again" {
 	run -1 shmallocd --no-config --socket "$BATS_TEST_TMPDIR/a/b" 3>&-
 	[ "$(grep -c 'cannot make the socket directory' <<<"$output")" = 1 ]
@@ -503,6 +558,19 @@ former_start() {
 	wait_for test -S "$SHMALLOC_SOCKET/control"
 }
 
+@test "who could not serve the directory leaves the daemon there" {
+	daemon_start
+	holder_start
+	holder_tell alloc 64 50
+	pid=$(server_pid)
+	chmod o+w "$SHMALLOC_SOCKET"
+	run -1 timeout 20 shmallocd --no-config --socket "$SHMALLOC_SOCKET" \
+	    --takeover 3>&-
+	[[ $output == *'anybody may write to'* ]]
+	[ "$(server_pid)" = "$pid" ]
+	[ "$(figure .objects)" = 50 ]
+}
+
 @test "who comes too late to take over ends at once, and forgets all of it" {
 	former_start on
 	run -1 timeout 20 shmallocd --no-config --socket "$SHMALLOC_SOCKET" \
@@ -582,9 +650,10 @@ manager_said() {
 	shmallocctl check
 	kill -KILL "$HOLDER_PID"
 	wait_for figure_is .objects 0
-	# A lock, three sockets, a segment with its pins; nothing of the dead.
+	# A lock, three sockets, a segment with its pins, the configuration;
+	# nothing of the dead.
 	echo count >&"$manager_in"
-	wait_for manager_said 'count 6$'
+	wait_for manager_said 'count 7$'
 	echo stop >&"$manager_in"
 	wait "$manager"
 	manager_said STOPPING
@@ -759,6 +828,42 @@ manager_said() {
 	server_kill
 	[ "$(start_mode)" = recovered ]
 	[ ! -e "$save" ]
+}
+
+@test "a file is read for the segments that were not kept of it" {
+	save=$BATS_TEST_TMPDIR/cache
+	daemon_start --save "$save" --segment web:16M
+	holder_start web
+	holder_tell publish kept 100
+	holders_stop
+	daemon_stop
+	cp "$save" "$save.old"
+	daemon_start --save "$save"
+	# As if the start had been killed before it had kept the second.
+	shmallocctl segment destroy web --yes
+	cp "$save.old" "$save"
+	id=$(shmallocctl --json status | jq -r .segment.id)
+	server_kill
+	[ "$(start_mode)" = recovered ]
+	[ "$(shmallocctl --json status | jq -r .segment.id)" = "$id" ]
+	[ "$(shmallocctl --json --segment web stats --exact | jq .objects)" = 1 ]
+	[ ! -e "$save" ]
+}
+
+@test "a start that fails leaves the file for the next" {
+	save=$BATS_TEST_TMPDIR/cache
+	daemon_start --save "$save"
+	holder_start
+	holder_tell publish kept 100
+	holders_stop
+	daemon_stop
+	mkdir "$SHMALLOC_SOCKET/attach"
+	run -1 timeout 20 shmallocd --no-config --socket "$SHMALLOC_SOCKET" \
+	    --save "$save" 3>&-
+	rmdir "$SHMALLOC_SOCKET/attach"
+	daemon_start --save "$save"
+	[ "$(start_mode)" = warm ]
+	[ "$(figure .objects)" = 1 ]
 }
 
 # ---- Stepped ---------------------------------------------------------------------

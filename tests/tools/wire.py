@@ -419,11 +419,16 @@ def heir(directory):
 
 def former(directory, what):
     become(directory)
+    signal.alarm(60)
     sock = socket.socket(socket.AF_UNIX)
-    sock.bind("control")
+    sock.bind("begins")
     sock.listen()
-    peer, _ = sock.accept()
-    receive(peer)
+    os.rename("begins", "control")
+    # Others may look whether somebody answers.
+    asked = {}
+    while 40 not in asked:
+        peer, _ = sock.accept()
+        asked = (receive(peer) or [{}])[0]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     socket.send_fds(peer, [frame(field(1, 1) + field(2, 0))],
                     [theirs.fileno()])
