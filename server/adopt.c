@@ -44,8 +44,24 @@ segment_take(struct server *server, struct kept *entry,
 	return segment_adopt(server, name, fd, pins_fd, ret_segment);
 }
 
+/* What an operator set; of two, one was to replace the other. */
+static void
+evict_take(struct segment *segment, struct kept_list *kept)
+{
+	for (size_t i = 0; i < kept->n; i++) {
+		struct kept *entry = &kept->entry[i];
+		uint64_t ms;
+		if (!store_read_evict(entry->name, segment, &ms))
+			continue;
+		close(kept_take(entry, 0));
+		segment->evict_ms_kept = ms;
+		segment->is_evict_kept = true;
+		return;
+	}
+}
+
 static bool
-segment_try(struct server *server, struct kept *entry)
+segment_try(struct server *server, struct kept_list *kept, struct kept *entry)
 {
 	struct store_segment_name name;
 	struct segment *segment;
@@ -62,6 +78,7 @@ segment_try(struct server *server, struct kept *entry)
 		store_remove(&server->store, entry->name);
 		return false;
 	}
+	evict_take(segment, kept);
 	tune_recover(segment, &server->config);
 	log_info("segment %s: taken over, %s", segment->name,
 	    segment_start_names[segment->start]);
@@ -73,7 +90,7 @@ adopt_segments(struct server *server, struct kept_list *kept)
 {
 	uint32_t n = 0;
 	for (size_t i = 0; i < kept->n; i++)
-		n += segment_try(server, &kept->entry[i]);
+		n += segment_try(server, kept, &kept->entry[i]);
 	return n;
 }
 

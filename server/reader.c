@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/server.h"
 #include "server/slot.h"
@@ -58,11 +59,48 @@ pin_lag_ms(const struct segment *segment, struct reader_lag *lag, uint32_t i,
 	return now_ms - lag->since_ms;
 }
 
+/* The live client, if there is one, that could have forged SLOT's pin and may
+ * not kill its process. */
+static const struct slot *
+forger_find(const struct segment *segment, const struct slot *slot)
+{
+	for (uint32_t i = 0; i < SHM_CLIENTS; i++) {
+		const struct slot *other = segment->slots[i];
+		if (other == NULL || other == slot ||
+		    other->state == SLOT_RECLAIMING)
+			continue;
+		if (other->is_guessed ||
+		    (other->uid != 0 && other->uid != geteuid() &&
+			other->uid != slot->uid))
+			return other;
+	}
+	return NULL;
+}
+
+static void
+spare_log(
+    const struct segment *segment, struct slot *slot, const struct slot *forger)
+{
+	if (!slot->is_spared)
+		log_error("segment %s: pid %d (%s) seems to have been reading "
+			  "for longer than reader.evict_ms, but pid %d of "
+			  "user %u, who may not kill it, can make it look so; "
+			  "not killed",
+		    segment->name, (int)slot->pid, slot->command,
+		    (int)forger->pid, (unsigned)forger->uid);
+	slot->is_spared = true;
+}
+
 static void
 reader_evict(struct segment *segment, struct slot *slot, uint64_t lag_ms)
 {
+	const struct slot *forger = forger_find(segment, slot);
 	if (slot->is_evicted)
 		return;
+	if (forger != NULL) {
+		spare_log(segment, slot, forger);
+		return;
+	}
 	slot->is_evicted = true;
 	if (slot_kill(slot) == 0) {
 		log_warn("segment %s: pid %d (%s) was killed: a thread of it "

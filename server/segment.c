@@ -140,6 +140,7 @@ segment_create(struct server *server, const struct segment_spec *spec,
 	segment->mode = spec->mode;
 	segment->size = spec->size;
 	segment->created = server_time();
+	segment->evict_ms = shm_params[SHM_PARAM_reader_evict_ms].def;
 	error = memory_create(segment, spec, ret_why);
 	if (error == 0 && fstat(segment->seg.fd, &st) != 0) {
 		error = SHM_ESYSTEM;

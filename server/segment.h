@@ -55,6 +55,9 @@ struct segment {
 	gid_t group;
 	uint64_t size; /* that it was made with: where limit.hard begins */
 	enum config_source source[SHM_PARAMS];
+	uint64_t evict_ms; /* reader.evict_ms: what the segment says is input */
+	uint64_t evict_ms_kept; /* and what of it is kept, see store.h */
+	bool is_evict_kept;
 	struct slot *slots[SHM_CLIENTS];
 	uint32_t n_slots;
 	struct shm_bytes peak;

@@ -154,7 +154,10 @@ server_reload(struct server *server)
 		log_error("the log stays where it is");
 	restart_keys_log(server, &config);
 	TAILQ_FOREACH(segment, &server->segments, link)
-	tune_reconfigure(segment, &server->config, &config);
+	{
+		tune_reconfigure(segment, &server->config, &config);
+		store_evict(&server->store, segment);
+	}
 	struct config before = server->config;
 	server->config = config;
 	config_release(&before);

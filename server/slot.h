@@ -44,6 +44,7 @@ struct slot {
 	bool is_waiting;  /* in the reaper's waiting queue */
 	bool is_sick;     /* its reclaim failed, and that was logged */
 	bool is_evicted;  /* was to be killed for reading too long */
+	bool is_spared;   /* was not, for others may have made it look so */
 	bool is_guessed;  /* its process is what the segment says */
 	pid_t pid;        /* 0: not visible from here */
 	uid_t uid;

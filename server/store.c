@@ -14,6 +14,7 @@
 #include "server/log.h"
 #include "server/server.h"
 #include "server/slot.h"
+#include "server/tune.h"
 
 /* ---- The service manager ------------------------------------------------- */
 
@@ -216,6 +217,13 @@ segment_name(const struct segment *segment, char ret[KEPT_NAME])
 }
 
 static void
+evict_name(const struct segment *segment, uint64_t ms, char ret[KEPT_NAME])
+{
+	snprintf(ret, KEPT_NAME, "evict/%016" PRIx64 "%016" PRIx64 "/%" PRIu64,
+	    segment->id[0], segment->id[1], ms);
+}
+
+static void
 slot_name(const struct slot *slot, char ret[KEPT_NAME])
 {
 	snprintf(ret, KEPT_NAME,
@@ -236,6 +244,17 @@ store_read_segment(const char *name, struct store_segment_name *ret)
 		   &ret->id[0], &ret->id[1], ret->name, &ret->mode, &ret->uid,
 		   &ret->gid, &ret->size, &ret->second, &end) == 8 &&
 	    name[end] == '\0';
+}
+
+bool
+store_read_evict(
+    const char *name, const struct segment *segment, uint64_t *ret_ms)
+{
+	uint64_t id[2];
+	int end = 0;
+	return sscanf(name, "evict/%16" SCNx64 "%16" SCNx64 "/%" SCNu64 "%n",
+		   &id[0], &id[1], ret_ms, &end) == 3 &&
+	    name[end] == '\0' && memcmp(id, segment->id, sizeof id) == 0;
 }
 
 bool
@@ -276,10 +295,44 @@ store_segment(struct store *store, const struct segment *segment)
 	store_put(store, name, fds, 2);
 }
 
+static void
+evict_put(struct store *store, const struct segment *segment)
+{
+	char name[KEPT_NAME];
+	evict_name(segment, segment->evict_ms, name);
+	store_put(store, name, &segment->seg.fd, 1);
+}
+
+static void
+evict_remove(struct store *store, const struct segment *segment)
+{
+	char name[KEPT_NAME];
+	evict_name(segment, segment->evict_ms_kept, name);
+	if (segment->is_evict_kept)
+		store_remove(store, name);
+}
+
+/* The new one before the former goes: at any time one is kept. */
+void
+store_evict(struct store *store, struct segment *segment)
+{
+	bool is_wanted =
+	    segment->source[SHM_PARAM_reader_evict_ms] == CONFIG_RUNTIME;
+	if (is_wanted == segment->is_evict_kept &&
+	    (!is_wanted || segment->evict_ms == segment->evict_ms_kept))
+		return;
+	if (is_wanted)
+		evict_put(store, segment);
+	evict_remove(store, segment);
+	segment->is_evict_kept = is_wanted;
+	segment->evict_ms_kept = segment->evict_ms;
+}
+
 void
 store_segment_remove(struct store *store, const struct segment *segment)
 {
 	char name[KEPT_NAME];
+	evict_remove(store, segment);
 	segment_name(segment, name);
 	store_remove(store, name);
 }
@@ -322,6 +375,8 @@ store_server(struct store *store, struct server *server)
 	TAILQ_FOREACH(segment, &server->segments, link)
 	{
 		store_segment(store, segment);
+		if (segment->is_evict_kept)
+			evict_put(store, segment);
 		for (uint32_t i = 0; i < SHM_CLIENTS; i++)
 			if (segment->slots[i] != NULL)
 				store_slot(store, segment->slots[i]);

@@ -5,6 +5,8 @@
  *	lock/MADE                                the directory's lock
  *	socket/NAME                              a listening socket
  *	segment/ID/NAME/MODE/UID/GID/SIZE/SECOND its memory, and the pins'
+ *	evict/ID/MS                              reader.evict_ms, if an operator
+ *	                                         set it; the memory once more
  *	client/ID/SLOT/GENERATION/PID/UID/GID    the pidfd, and the connection
  *
  * Everything in a name was decided by the daemon or said by the kernel: names
@@ -66,6 +68,8 @@ void store_lock(struct store *store, const struct server *server);
 void store_listener(struct store *store, const struct listener *listener);
 void store_segment(struct store *store, const struct segment *segment);
 void store_segment_remove(struct store *store, const struct segment *segment);
+/* What an operator says of SEGMENT's reader.evict_ms may have changed. */
+void store_evict(struct store *store, struct segment *segment);
 void store_slot(struct store *store, const struct slot *slot);
 void store_slot_remove(struct store *store, const struct slot *slot);
 
@@ -94,6 +98,8 @@ struct store_client_name {
 
 /* False: it is no such name. */
 bool store_read_segment(const char *name, struct store_segment_name *ret);
+bool store_read_evict(
+    const char *name, const struct segment *segment, uint64_t *ret_ms);
 bool store_read_client(const char *name, struct store_client_name *ret);
 
 #endif

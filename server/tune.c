@@ -11,6 +11,8 @@
 uint64_t
 tune_value(const struct segment *segment, enum shm_param param)
 {
+	if (param == SHM_PARAM_reader_evict_ms)
+		return segment->evict_ms;
 	return atomic_load_explicit(
 	    &segment->seg.tunables->value[param], memory_order_relaxed);
 }
@@ -126,6 +128,8 @@ static void
 change_account(struct segment *segment, const struct tune_change *change)
 {
 	segment->source[change->param] = change->source;
+	if (change->param == SHM_PARAM_reader_evict_ms)
+		segment->evict_ms = change->after;
 	if (change->param == SHM_PARAM_mmap_threshold)
 		shm_tunables_dynamic(
 		    &segment->seg, change->source == CONFIG_DEFAULT);
@@ -202,9 +206,27 @@ tune_configure(struct segment *segment, const struct config *config)
 	configured_apply(segment, changes, n);
 }
 
+/* The segment's is anybody's who may write. */
+static void
+evict_recover(struct segment *segment, const struct config *config)
+{
+	enum config_source source;
+	struct shm_tunable_change set = { .param = SHM_PARAM_reader_evict_ms };
+	uint32_t bad;
+	segment->evict_ms = segment->is_evict_kept
+	    ? segment->evict_ms_kept
+	    : tune_configured(
+		  config, segment, SHM_PARAM_reader_evict_ms, &source);
+	set.value = segment->evict_ms;
+	if (shm_tunables_set(&segment->seg, 1, &set, &bad) != 0)
+		log_error("segment %s: reader.evict_ms is out of its range",
+		    segment->name);
+}
+
 void
 tune_recover(struct segment *segment, const struct config *config)
 {
+	evict_recover(segment, config);
 	for (int i = 0; i < SHM_PARAMS; i++) {
 		enum shm_param param = (enum shm_param)i;
 		enum config_source source;

@@ -21,7 +21,8 @@ struct tune_change {
 	enum config_source source; /* of the value after */
 };
 
-/* The value that PARAM has in SEGMENT. */
+/* The value that PARAM has in SEGMENT; of reader.evict_ms, by which the daemon
+ * kills, the one that the daemon was told. */
 uint64_t tune_value(const struct segment *segment, enum shm_param param);
 
 /* The value that clients act upon, where PARAM's own means "choose". */
@@ -56,7 +57,8 @@ void tune_configure(struct segment *segment, const struct config *config);
 
 /*
  * Find out who set the values of SEGMENT, which an earlier daemon had: the
- * configuration where they agree, else an operator.  Nothing changes.
+ * configuration where they agree, else an operator.  Nothing changes, but
+ * reader.evict_ms to what was kept of it, or is configured.
  */
 void tune_recover(struct segment *segment, const struct config *config);
 

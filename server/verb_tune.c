@@ -123,6 +123,7 @@ changes_apply(
 	    : tune_apply(call->segment, changes, n, call->who, reason);
 	if (error != 0)
 		return call_fail(call, error, NULL, "%s", reason);
+	store_evict(&call->server->store, call->segment);
 	proto__change_list__init(list);
 	list->changes = pool_array(call->pool, n, sizeof(*list->changes));
 	for (size_t i = 0; i < n; i++)

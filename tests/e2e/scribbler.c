@@ -5,6 +5,7 @@
  *	                     and attaches once more; prints the error
  *	scribbler claim PID  says that the process PID is a client
  *	scribbler commit     says that every page of the segment has memory
+ *	scribbler evict      says that reader.evict_ms is 50
  *
  * Then it waits for the end of its input.
  */
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "shm/layout.h"
+#include "shm/param.h"
 
 /* More than the daemon leaves unused while there are fresh ones. */
 #define MANY 70
@@ -90,6 +92,18 @@ all_commit(void)
 	puts("committed");
 }
 
+static void
+evict_say(void)
+{
+	struct shmalloc *heap = attach("scribbler");
+	char *base = *(char *const *)heap;
+	const struct shm_super *super = (const void *)base;
+	struct shm_tunables *tunables = (void *)(base + super->tunables.off);
+
+	atomic_store(&tunables->value[SHM_PARAM_reader_evict_ms], 50);
+	puts("said");
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -99,6 +113,8 @@ main(int argc, char *argv[])
 		pid_claim((unsigned)strtoul(argv[2], NULL, 10));
 	else if (argc == 2 && strcmp(argv[1], "commit") == 0)
 		all_commit();
+	else if (argc == 2 && strcmp(argv[1], "evict") == 0)
+		evict_say();
 	else
 		return EXIT_FAILURE;
 	(void)fflush(stdout);

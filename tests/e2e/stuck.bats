@@ -157,6 +157,45 @@ reader_start()
 	grep -q "pid $READER (holder) was killed: .*reader.evict_ms" "$DAEMON_LOG"
 }
 
+@test "what a client writes over reader.evict_ms kills nobody" {
+	daemon_start
+	client_build scribbler.c
+	# Before there are holders, whose ends it would keep open.
+	coproc SCRIBBLER { exec "$BATS_FILE_TMPDIR/scribbler" evict 3>&-; }
+	read -r -t 20 said <&"${SCRIBBLER[0]}"
+	[ "$said" = said ]
+	reader_start 1 50000
+	[ "$(shmallocctl tune get reader.evict_ms --bytes)" = 0 ]
+	# Also not by the next daemon, which has what an operator said.
+	server_kill
+	[ "$(shmallocctl tune get reader.evict_ms --bytes)" = 0 ]
+	shmallocctl tune set reader.evict_ms=1h
+	server_kill
+	[ "$(shmallocctl tune get reader.evict_ms --bytes)" = 3600000 ]
+	[ "$(client_of "$READER" '.[0].state')" = alive ]
+	shmallocctl tune reset reader.evict_ms
+	server_kill
+	[ "$(shmallocctl tune get reader.evict_ms --bytes)" = 0 ]
+	HOLDER_IN=$READER_IN HOLDER_OUT=$READER_OUT holder_tell exit
+}
+
+@test "nobody is killed for reading whom another user could have made seem so" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to be another user"
+	daemon_start -p mode=0666 -p reader.evict_ms=100
+	coproc OTHER {
+		WIRE_UID=65534 exec "$BATS_TEST_DIRNAME/../tools/wire.py" \
+		    attach "$SHMALLOC_SOCKET" 3>&-
+	}
+	read -r -t 30 said <&"${OTHER[0]}"
+	[[ $said == 'error 0 fds 2 '* ]]
+	reader_start 1 50000
+	wait_for grep -q "pid $READER (holder) seems to have been reading" \
+	    "$DAEMON_LOG"
+	[ "$(client_of "$READER" '.[0].state')" = alive ]
+	kill -KILL "$OTHER_PID"
+	wait_for eval '[ "$(client_of "$READER" ".[0].state")" = reclaimed ]'
+}
+
 @test "readers that always overlap hold nothing back" {
 	local first second i
 
