@@ -348,6 +348,15 @@ on_message(struct conn *conn, const ProtobufCMessage *base)
 	}
 }
 
+/* Not before: until then its end tells the client to ask again. */
+static void
+on_sent(struct conn *conn)
+{
+	struct slot *slot = conn->owner;
+	if (slot != NULL && !slot->is_conn_kept)
+		store_slot_conn(&slot->server->store, slot);
+}
+
 static void
 on_close(struct conn *conn, const char *why)
 {
@@ -383,5 +392,6 @@ const struct conn_ops attach_ops = {
 	.takes_fd = true,
 	.on_message = on_message,
 	.on_refused = reply_refuse,
+	.on_sent = on_sent,
 	.on_close = on_close,
 };

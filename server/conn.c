@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CHUNK_LEN 4096
+/* A frame of the library's fits into it. */
+#define CHUNK_LEN (PROTO_HEAD + PROTO_MAX_ATTACH)
 
 static void
 deadline_set(struct conn *conn, uint32_t ms)
@@ -120,15 +121,32 @@ fds_take(struct conn *conn, struct msghdr *msg)
 	}
 }
 
-/* Read at most what the present frame lacks. */
+/*
+ * How many bytes to take: at most what the present frame lacks.  One that is
+ * there is taken as a whole, for who is killed between its parts would leave
+ * the next daemon the rest of it.  BUF has room for a chunk.
+ */
+static size_t
+bytes_wanted(const struct conn *conn, uint8_t *buf)
+{
+	const struct proto_reader *in = &conn->in;
+	size_t most = PROTO_HEAD + in->len - in->have;
+	if (in->have >= PROTO_HEAD)
+		return most < CHUNK_LEN ? most : CHUNK_LEN;
+	if (in->have > 0)
+		return PROTO_HEAD - in->have;
+	ssize_t n = recv(conn->fd, buf, CHUNK_LEN, MSG_DONTWAIT | MSG_PEEK);
+	if (n < (ssize_t)PROTO_HEAD ||
+	    proto_length(buf) > (size_t)n - PROTO_HEAD)
+		return PROTO_HEAD;
+	return PROTO_HEAD + proto_length(buf);
+}
+
 static ssize_t
 bytes_receive(struct conn *conn, uint8_t *buf)
 {
-	const struct proto_reader *in = &conn->in;
-	size_t need = in->have < PROTO_HEAD ? PROTO_HEAD - in->have
-					    : PROTO_HEAD + in->len - in->have;
 	struct iovec iov = { .iov_base = buf,
-		.iov_len = need < CHUNK_LEN ? need : CHUNK_LEN };
+		.iov_len = bytes_wanted(conn, buf) };
 	union {
 		char buf[CMSG_SPACE(PROTO_MAX_FDS * sizeof(int))];
 		struct cmsghdr align;
@@ -238,6 +256,8 @@ write_end(struct conn *conn)
 	}
 	deadline_set(conn, conn->idle_ms);
 	event_add(conn->read, NULL);
+	if (conn->ops->on_sent != NULL)
+		conn->ops->on_sent(conn);
 }
 
 static void

@@ -39,6 +39,8 @@ struct conn_ops {
 	void (*on_message)(struct conn *conn, const ProtobufCMessage *message);
 	/* A message came over a connection that is refused: say WHY. */
 	void (*on_refused)(struct conn *conn, int error, const char *why);
+	/* All that was to be sent was.  NULL: that is of no interest. */
+	void (*on_sent)(struct conn *conn);
 	/* CONN is about to be freed; WHY is NULL if the peer just left. */
 	void (*on_close)(struct conn *conn, const char *why);
 };

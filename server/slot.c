@@ -291,6 +291,7 @@ adopted_fill(struct slot *slot, const struct slot_identity *who)
 	snprintf(slot->command, sizeof slot->command, "%s", who->command);
 	if (slot->conn == NULL)
 		return;
+	slot->is_conn_kept = true;
 	slot->conn->owner = slot;
 	conn_set_idle(slot->conn, 0);
 }

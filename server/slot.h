@@ -40,6 +40,7 @@ struct slot {
 	struct conn *conn; /* or NULL */
 	uint32_t index, generation;
 	enum slot_state state;
+	bool is_conn_kept;
 	bool is_detached; /* by its client, which is alive */
 	bool is_waiting;  /* in the reaper's waiting queue */
 	bool is_sick;     /* its reclaim failed, and that was logged */
@@ -64,8 +65,8 @@ struct slot {
 
 /*
  * Give the process behind PIDFD, which is kept before this returns (and which
- * is taken over, also on an error) and CONN a slot of SEGMENT.  SHM_EBUSY (all
- * are taken), SHM_ENOMEM.
+ * is taken over, also on an error) and CONN, which is not, a slot of SEGMENT.
+ * SHM_EBUSY (all are taken), SHM_ENOMEM.
  */
 int slot_open(struct server *server, struct segment *segment, struct conn *conn,
     int pidfd, const struct shm_identity *who,

@@ -341,15 +341,18 @@ void
 store_slot(struct store *store, const struct slot *slot)
 {
 	char name[KEPT_NAME];
-	int fds[2];
-	unsigned n = 0;
-	if (slot->pidfd >= 0)
-		fds[n++] = slot->pidfd;
-	if (slot->conn != NULL)
-		fds[n++] = slot->conn->fd;
 	slot_name(slot, name);
-	if (n > 0)
-		store_put(store, name, fds, n);
+	if (slot->pidfd >= 0)
+		store_put(store, name, &slot->pidfd, 1);
+}
+
+void
+store_slot_conn(struct store *store, struct slot *slot)
+{
+	char name[KEPT_NAME];
+	slot_name(slot, name);
+	store_put(store, name, &slot->conn->fd, 1);
+	slot->is_conn_kept = true;
 }
 
 void
@@ -362,12 +365,22 @@ store_slot_remove(struct store *store, const struct slot *slot)
 	store_remove(store, name);
 }
 
+/* To an heir; whose process is a guess would be none to him. */
+static void
+slot_give(struct store *store, struct slot *slot)
+{
+	if (!slot->is_guessed)
+		store_slot(store, slot);
+	if (slot->conn != NULL && slot->is_conn_kept)
+		store_slot_conn(store, slot);
+}
+
 void
 store_server(struct store *store, struct server *server)
 {
 	const struct listener *listeners[] = { &server->attach,
 		&server->control, &server->control_ro };
-	const struct segment *segment;
+	struct segment *segment;
 	store_lock(store, server);
 	for (size_t i = 0; i < 3; i++)
 		if (listeners[i]->fd >= 0)
@@ -379,6 +392,6 @@ store_server(struct store *store, struct server *server)
 			evict_put(store, segment);
 		for (uint32_t i = 0; i < SHM_CLIENTS; i++)
 			if (segment->slots[i] != NULL)
-				store_slot(store, segment->slots[i]);
+				slot_give(store, segment->slots[i]);
 	}
 }

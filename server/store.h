@@ -12,9 +12,10 @@
  * Everything in a name was decided by the daemon or said by the kernel: names
  * are believed, the segments that they belong to are not.
  *
- * A segment is kept before anybody can attach to it, and a client before it
- * learns its slot.  If nothing can be kept any more, that is logged, and the
- * daemon goes on.
+ * A segment is kept before anybody can attach to it, a client's pidfd before it
+ * learns its slot, and its connection after that: a connection that ends
+ *without an answer tells it to ask again.  If nothing can be kept any more,
+ *that is logged, and the daemon goes on.
  */
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H
@@ -70,7 +71,9 @@ void store_segment(struct store *store, const struct segment *segment);
 void store_segment_remove(struct store *store, const struct segment *segment);
 /* What an operator says of SEGMENT's reader.evict_ms may have changed. */
 void store_evict(struct store *store, struct segment *segment);
+/* A client's pidfd, and its connection. */
 void store_slot(struct store *store, const struct slot *slot);
+void store_slot_conn(struct store *store, struct slot *slot);
 void store_slot_remove(struct store *store, const struct slot *slot);
 
 /* All of it. */

@@ -111,6 +111,22 @@ outage_end() {
 	wait_for figure_is .clients.alive 1
 }
 
+@test "a client whose daemon is killed before it answers asks the next" {
+	local shim=$BATS_TEST_TMPDIR/die_at_grant.so
+
+	${CC%% *} -shared -fPIC -o "$shim" \
+	    "$BATS_TEST_DIRNAME/die_at_grant.c"
+	export DIED=$BATS_TEST_TMPDIR/died
+	LD_PRELOAD=$shim ASAN_OPTIONS=verify_asan_link_order=0 daemon_start
+	pid=$(server_pid)
+	holder_start
+	[ -e "$DIED" ]
+	[ "$(server_pid)" != "$pid" ]
+	state_is "$HOLDER_PID" alive
+	[ "$(holder_tell alloc 64 10)" = 'done 10' ]
+	figure_is .clients.alive 1
+}
+
 @test "deaths that no daemon saw are found by the next" {
 	daemon_start
 	holder_start

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proto/shmalloc.pb-c.h"
@@ -18,6 +19,18 @@ static int peer = -1;
 static unsigned n_messages, n_closes, n_refusals;
 static const char *close_why;
 static bool answers; /* whether each message gets a reply of REPLY_LEN */
+
+static unsigned n_takes; /* calls that took bytes */
+
+/* In the place of the C library's. */
+ssize_t
+recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	ssize_t n = syscall(SYS_recvmsg, fd, msg, flags);
+
+	n_takes += n > 0 && (flags & MSG_PEEK) == 0;
+	return n;
+}
 
 static void
 on_message(struct conn *from, const ProtobufCMessage *message)
@@ -134,6 +147,15 @@ drain(void)
 	while ((n = read(peer, buf, sizeof(buf))) > 0)
 		sum += (size_t)n;
 	return sum;
+}
+
+/* Or a daemon that is killed between them leaves half a frame to the next. */
+Test(server_conn, a_frame_that_is_there_is_taken_at_once)
+{
+	requests_send(2);
+	turn();
+	cr_assert_eq(n_messages, 2);
+	cr_assert_eq(n_takes, 2);
 }
 
 Test(server_conn, each_of_many_messages_is_handled)
