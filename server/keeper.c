@@ -38,6 +38,7 @@ struct keeper {
 	bool has_served;             /* one of them */
 	bool has_taken;              /* everything, from another daemon */
 	bool is_stopping;
+	bool is_last;   /* the child was started to be stopped */
 	bool is_broken; /* something could not be kept */
 };
 
@@ -104,15 +105,21 @@ messages_take(struct keeper *keeper)
 
 /* ---- Signals ------------------------------------------------------------- */
 
+void
+keeper_signals(sigset_t *set)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		sigaddset(set, numbers[i]);
+}
+
 static int
 signals_block(struct keeper *keeper)
 {
-	static const int numbers[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP,
-		SIGUSR1 };
 	sigset_t mask;
 	sigemptyset(&mask);
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-		sigaddset(&mask, numbers[i]);
+	sigaddset(&mask, SIGCHLD);
+	keeper_signals(&mask);
 	/* A caller may have left it ignored, and then nobody would tell. */
 	signal(SIGCHLD, SIG_DFL);
 	/* Whoever started us, or reads our log, may have gone. */
@@ -156,12 +163,12 @@ child_run(struct keeper *keeper, int link)
 		.before = keeper->before,
 		.n_crashes = keeper->n_crashes };
 	struct timeval patience = { .tv_sec = SEND_SECONDS };
-	/* Until the daemon has handlers; a reload may come early. */
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGUSR1, SIG_IGN);
+	/* They wait until the daemon has handlers. */
+	sigset_t mask = keeper->mask_before;
+	keeper_signals(&mask);
 	link_close(keeper);
 	close(keeper->signal_fd);
-	sigprocmask(SIG_SETMASK, &keeper->mask_before, NULL);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 	setsockopt(link, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	return keeper->job->run(keeper->job->arg, &legacy);
 }
@@ -181,8 +188,12 @@ child_start(struct keeper *keeper, int *ret_status)
 		return 1;
 	}
 	close(link[1]);
-	if (keeper->child > 0)
+	if (keeper->child > 0) {
+		keeper->is_last = keeper->is_stopping;
+		if (keeper->is_last)
+			kill(keeper->child, SIGTERM);
 		return 0;
+	}
 	link_close(keeper);
 	return SHM_ESYSTEM;
 }
@@ -237,23 +248,28 @@ give_up(const struct keeper *keeper)
 	    is_signal ? WTERMSIG(keeper->status) : WEXITSTATUS(keeper->status));
 }
 
-/* Whether the daemon's end is ours, too; then with *RET_STATUS. */
+/*
+ * Whether the daemon's end is ours, too; then with *RET_STATUS.  One that was
+ * killed while we are told to stop has neither saved nor removed anything: one
+ * more is started for that.
+ */
 static bool
 is_over(const struct keeper *keeper, int *ret_status)
 {
-	int code = WIFEXITED(keeper->status) ? WEXITSTATUS(keeper->status)
-					     : EXIT_FAILURE;
-	*ret_status = code;
-	if (WIFEXITED(keeper->status) && code == EXIT_SUCCESS)
+	bool is_exit = WIFEXITED(keeper->status);
+	int code = is_exit ? WEXITSTATUS(keeper->status) : EXIT_FAILURE;
+	bool is_again = is_exit && code == KEEPER_AGAIN;
+	*ret_status = is_again ? EXIT_FAILURE : code;
+	if (is_exit && code == EXIT_SUCCESS)
 		return true;
-	if (WIFEXITED(keeper->status) && code == KEEPER_AGAIN)
+	/* Nothing kept: it gave all back to whom it took it from. */
+	if ((!keeper->has_served && !keeper->has_taken) || keeper->kept.n == 0)
+		return true;
+	if (keeper->is_stopping)
+		return keeper->is_last || (is_exit && !is_again);
+	if (is_again)
 		return false;
-	if (keeper->is_stopping || (!keeper->has_served && !keeper->has_taken))
-		return true;
 	*ret_status = EXIT_FAILURE;
-	/* It gave all back to the daemon that it took it from. */
-	if (keeper->kept.n == 0)
-		return true;
 	if (keeper->n_crashes < KEEPER_CRASHES)
 		return false;
 	give_up(keeper);
@@ -274,14 +290,14 @@ end_count(struct keeper *keeper)
 	    lived_ms < SHORT_LIFE_MS && !is_asked ? keeper->n_short + 1 : 0;
 }
 
-/* Wait before the next start.  False: we were told to stop meanwhile. */
-static bool
+/* Wait before the next start, until we are told to stop. */
+static void
 pause_make(struct keeper *keeper)
 {
 	int most = was_killed(keeper) ? PAUSE_KILLED_MS : PAUSE_CRASH_MS;
 	int pause = PAUSE_MS;
 	if (keeper->n_short == 0)
-		return !keeper->is_stopping;
+		return;
 	for (unsigned i = 1; i < keeper->n_short && pause < most; i++)
 		pause *= 2;
 	uint64_t end = now_ms() + (uint64_t)pause;
@@ -290,7 +306,6 @@ pause_make(struct keeper *keeper)
 		poll(&fd, 1, (int)(end - now_ms()) + 1);
 		signals_take(keeper);
 	}
-	return !keeper->is_stopping;
 }
 
 /* As many as the daemon may have. */
@@ -322,7 +337,8 @@ keeper_run(const struct keeper_job *job)
 			log_error(
 			    "cannot start the daemon: %s", strerror(errno));
 			keeper.n_short++;
-			if (!keeper.has_served || !pause_make(&keeper))
+			pause_make(&keeper);
+			if (!keeper.has_served || keeper.is_stopping)
 				break;
 			continue;
 		}
@@ -334,8 +350,9 @@ keeper_run(const struct keeper_job *job)
 			break;
 		}
 		end_count(&keeper);
-		if (is_over(&keeper, &status) || !pause_make(&keeper))
+		if (is_over(&keeper, &status))
 			break;
+		pause_make(&keeper);
 	}
 	link_close(&keeper);
 	kept_release(&keeper.kept);

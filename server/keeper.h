@@ -12,6 +12,7 @@
 #ifndef SERVER_KEEPER_H
 #define SERVER_KEEPER_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,6 +43,10 @@ struct keeper_job {
 	void (*ready)(void *arg);
 	void *arg;
 };
+
+/* Add to SET what the keeper passes on to the daemon; blocked in that until it
+ * has handlers. */
+void keeper_signals(sigset_t *set);
 
 /*
  * Run JOB's daemon in a child, again and again until it ends with success, or

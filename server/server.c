@@ -179,11 +179,16 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		server_reload(server);
 		return;
 	}
+	if (number == SIGUSR1 && server->store.link < 0) {
+		log_warn("SIGUSR1 is for a daemon with a keeper, which would "
+			 "start the next; going on");
+		return;
+	}
 	log_info("stopping on signal %d", (int)number);
 	/* The service manager may start us again at once, and gives all back;
 	 * if it does not, it removes the directory. */
 	server->is_leaving |= server->store.is_systemd;
-	if (number == SIGUSR1 && server->store.link >= 0)
+	if (number == SIGUSR1)
 		server->is_leaving = server->is_again = true;
 	event_base_loopbreak(server->base);
 }
@@ -201,6 +206,10 @@ signals_init(struct server *server)
 		    event_add(server->signals[i], NULL) != 0)
 			return SHM_ENOMEM;
 	}
+	sigset_t waiting;
+	sigemptyset(&waiting);
+	keeper_signals(&waiting);
+	sigprocmask(SIG_UNBLOCK, &waiting, NULL);
 	return 0;
 }
 

@@ -241,6 +241,31 @@ outage_end() {
 	[ "$(holder_tell alloc 64 100)" = 'done 100' ]
 }
 
+@test "SIGUSR1 without a keeper changes nothing" {
+	daemon_start --no-keeper
+	kill -USR1 "$DAEMON_PID"
+	wait_for log_has 'SIGUSR1 is for a daemon with a keeper'
+	[ "$(server_pid)" = "$DAEMON_PID" ]
+}
+
+@test "told to stop while no daemon runs, the keeper starts one more for it" {
+	save=$BATS_TEST_TMPDIR/cache
+	daemon_start --save "$save"
+	holder_start
+	holder_tell publish kept 100
+	holders_stop
+	outage_begin
+	kill -TERM "$DAEMON_PID"
+	outage_end
+	wait "$DAEMON_PID"
+	DAEMON_PID=
+	[ ! -e "$SHMALLOC_SOCKET/attach" ]
+	[ ! -e "$SHMALLOC_SOCKET/lock" ]
+	daemon_start --save "$save"
+	[ "$(start_mode)" = warm ]
+	[ "$(figure .objects)" = 1 ]
+}
+
 @test "the keeper is killed: the daemon goes on, and says what that means" {
 	daemon_start
 	holder_start
@@ -570,7 +595,6 @@ former_start() {
 		exec "$BATS_TEST_DIRNAME/../tools/wire.py" former \
 		    "$SHMALLOC_SOCKET" "$1"
 	) &
-	HOLDERS+=("$!")
 	wait_for test -S "$SHMALLOC_SOCKET/control"
 }
 
