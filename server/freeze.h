@@ -13,8 +13,13 @@
 
 #include "server/segment.h"
 
+struct freeze_thread {
+	pid_t tid;
+	int signal; /* that it stopped for, and gets when it goes on; or 0 */
+};
+
 struct freeze {
-	pid_t *tid; /* those that we hold */
+	struct freeze_thread *thread; /* those that we hold */
 	size_t n, room;
 };
 

@@ -92,7 +92,8 @@ segment_put(struct save_file *file, const struct segment *segment)
 	return error;
 }
 
-/* Clients that its owner lets write could make it say anything. */
+/* Clients that its owner lets write could make it say anything, until they are
+ * held still. */
 static bool
 is_plausible(const struct segment *segment)
 {
@@ -108,11 +109,6 @@ static bool
 clients_hold(struct segment *segment, struct freeze *freeze)
 {
 	pid_t pid = 0;
-	if (!is_plausible(segment)) {
-		log_error(
-		    "segment %s: is damaged, and not saved", segment->name);
-		return false;
-	}
 	int error = freeze_begin(segment, freeze, &pid);
 	if (error != 0)
 		log_error("segment %s: pid %d cannot be held still (%s), so "
@@ -121,6 +117,25 @@ clients_hold(struct segment *segment, struct freeze *freeze)
 		    error == SHM_EBUSY ? "it does not stop"
 				       : "the system refuses");
 	return error == 0;
+}
+
+/* Write SEGMENT, or leave it out, which is logged, if it makes no sense: others
+ * than its clients may have it mapped, and go on. */
+static int
+segment_save(
+    struct save_file *file, struct segment *segment, uint32_t *ret_left)
+{
+	struct save_mark before = save_here(file);
+	int error = SHM_ECORRUPT;
+	if (is_plausible(segment)) {
+		shm_daemon_stop(&segment->seg);
+		error = segment_put(file, segment);
+	}
+	if (error != SHM_ECORRUPT)
+		return error;
+	log_error("segment %s: is damaged, and not saved", segment->name);
+	++*ret_left;
+	return save_rewind(file, &before);
 }
 
 /* Write all that can be; *RET_LEFT segments are left out. */
@@ -139,8 +154,7 @@ all_save(struct server *server, struct save_file *file, uint32_t *ret_left)
 			++*ret_left;
 			continue;
 		}
-		shm_daemon_stop(&segment->seg);
-		error = segment_put(file, segment);
+		error = segment_save(file, segment, ret_left);
 		freeze_end(&freeze);
 	}
 	if (error == 0)

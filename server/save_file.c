@@ -81,6 +81,25 @@ save_put(struct save_file *file, enum save_kind kind, uint64_t off,
 	return 0;
 }
 
+struct save_mark
+save_here(const struct save_file *file)
+{
+	return (struct save_mark){ ftello(file->stream), file->n_records,
+		file->n_bytes };
+}
+
+int
+save_rewind(struct save_file *file, const struct save_mark *mark)
+{
+	if (mark->end < 0 || fflush(file->stream) != 0 ||
+	    ftruncate(fileno(file->stream), mark->end) != 0 ||
+	    fseeko(file->stream, mark->end, SEEK_SET) != 0)
+		return SHM_ESYSTEM;
+	file->n_records = mark->n_records;
+	file->n_bytes = mark->n_bytes;
+	return 0;
+}
+
 /* A name is safe when its directory is. */
 static int
 directory_sync(const char *path)

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "shm/error.h"
 #include "shm/layout.h"
@@ -58,6 +59,15 @@ int save_create(struct save_file *file, const char *path) SHM_MUSTCHECK;
 
 int save_put(struct save_file *file, enum save_kind kind, uint64_t off,
     const void *payload, uint32_t len) SHM_MUSTCHECK;
+
+/* Where FILE is, and back: what was written since is as if it never was. */
+struct save_mark {
+	off_t end;
+	uint64_t n_records, n_bytes;
+};
+struct save_mark save_here(const struct save_file *file);
+int save_rewind(
+    struct save_file *file, const struct save_mark *mark) SHM_MUSTCHECK;
 
 /* All is written, and FILE takes its name; or ERROR (if not 0) happened, and
  * nothing is left of it.  Gives that, or its own error, which was logged. */

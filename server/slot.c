@@ -177,8 +177,8 @@ slot_reclaimed(struct slot *slot)
 
 /* ---- A process without a socket ----------------------------------------- */
 
-static bool
-process_has_ended(const struct slot *slot)
+bool
+slot_has_ended(const struct slot *slot)
 {
 	struct pollfd poll_fd = { .fd = slot->pidfd, .events = POLLIN };
 	return slot->pidfd < 0 || poll(&poll_fd, 1, 0) > 0;
@@ -188,7 +188,7 @@ process_has_ended(const struct slot *slot)
 static bool
 fate_settle(struct slot *slot)
 {
-	if (process_has_ended(slot)) {
+	if (slot_has_ended(slot)) {
 		slot_end(slot, "its process has ended");
 		return true;
 	}
@@ -196,8 +196,8 @@ fate_settle(struct slot *slot)
 		return false;
 	/* The pid may have been reused between the two looks. */
 	slot_end(slot,
-	    process_has_ended(slot) ? "its process has ended"
-				    : "its process runs another program");
+	    slot_has_ended(slot) ? "its process has ended"
+				 : "its process runs another program");
 	return true;
 }
 
@@ -256,7 +256,7 @@ static void
 reclaim_resume(struct slot *slot)
 {
 	slot->state = SLOT_RECLAIMING;
-	slot->is_detached = slot->conn != NULL && !process_has_ended(slot);
+	slot->is_detached = slot->conn != NULL && !slot_has_ended(slot);
 	slot->died_ms = server_now_ms();
 	slot->noticed = server_time();
 	if (!shm_client_read(&slot->segment->seg, slot->index, &slot->last))

@@ -99,6 +99,9 @@ void slot_end(struct slot *slot, const char *why);
  */
 int slot_kill(struct slot *slot) SHM_MUSTCHECK;
 
+/* Whether the slot's process is no more, whatever else is known of it. */
+bool slot_has_ended(const struct slot *slot);
+
 /* The slot's socket has ended: find out what that means. */
 void slot_socket_ended(struct slot *slot);
 
