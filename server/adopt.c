@@ -186,7 +186,7 @@ client_take(struct server *server, struct segment *segment,
 		who.gid = all->name[stats->slot].gid;
 		who.pidfd = pidfd_take(entry);
 		who.conn = conn_take(server, entry);
-	} else if (!who.is_dead) {
+	} else if (!who.is_dead && !segment->is_restored) {
 		who.pidfd = lost_find(segment, who.pid);
 		who.is_guessed = true;
 	}

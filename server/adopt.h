@@ -6,11 +6,12 @@
  * what the timer and the reaper do anyway.  What was kept of clients is
  * compared with the slots in the segment:
  *
- *	in the segment  kept         then
- *	LIVE            yes          goes on; its pidfd says if it died
- *meanwhile LIVE            no           looked for by its pid: it has the
- *segment mapped, or it never learned its slot DEAD            -            its
- *reclaim goes on free, or later  yes          was forgotten too late
+ *	LIVE, kept		goes on; its pidfd says if it died meanwhile
+ *	LIVE, not kept		looked for by its pid: it has the segment
+ *				mapped, or never learned its slot; dead if
+ *				the segment was read from a file
+ *	DEAD			its reclaim goes on
+ *	free, or later, kept	was forgotten too late
  */
 #ifndef SERVER_ADOPT_H
 #define SERVER_ADOPT_H

@@ -20,7 +20,7 @@ number_name(unsigned number, char ret[KEPT_NAME])
 static int
 config_file(const struct config *config)
 {
-	int fd = memfd_create("shmalloc:config", MFD_CLOEXEC);
+	int fd = memfd_create("shmallocd:config", MFD_CLOEXEC);
 	FILE *out = fd >= 0 ? fdopen(dup(fd), "w") : NULL;
 	if (out != NULL) {
 		config_dump(config, out);

@@ -250,6 +250,7 @@ incoming_adopt(struct server *server, struct incoming *in)
 	if (error != 0)
 		return error;
 	in->n_taken++;
+	segment->is_restored = true;
 	tune_recover(segment, &server->config);
 	return 0;
 }

@@ -49,8 +49,9 @@ struct segment {
 	struct shm_seg seg;
 	char name[SHM_NAME_LEN];
 	enum segment_start start;
-	uint64_t id[2]; /* a copy: the superblock can be written by clients */
-	uint32_t mode;  /* permission bits */
+	bool is_restored; /* in memory that nobody else has ever had */
+	uint64_t id[2];   /* a copy: the superblock can be written by clients */
+	uint32_t mode;    /* permission bits */
 	uid_t owner;
 	gid_t group;
 	uint64_t size; /* that it was made with: where limit.hard begins */

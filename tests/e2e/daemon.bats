@@ -623,7 +623,8 @@ scribbler_start() {
 	server_kill
 	log_has 'cannot be taken over'
 	# The new one's memory, and its pins.
-	[ "$(readlink "/proc/$DAEMON_PID/fd/"* | grep -c '^/memfd:')" = 2 ]
+	[ "$(readlink "/proc/$DAEMON_PID/fd/"* |
+	    grep -c '^/memfd:shmalloc:')" = 2 ]
 }
 
 @test "a client killed 200 times in a loop leaves no slot and no descriptor" {

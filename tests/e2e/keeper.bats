@@ -12,6 +12,9 @@ teardown() {
 		kill -CONT "$DAEMON_PID"
 	fi
 	daemon_stop
+	[ -z "${SHMALLOC_TEST_DIR-}" ] ||
+	    [ "$SHMALLOC_TEST_DIR" = "$BATS_TEST_TMPDIR/run" ] ||
+	    rm -r "$SHMALLOC_TEST_DIR"
 }
 
 log_has() {
@@ -842,6 +845,39 @@ manager_said() {
 	daemon_start --save "$save" --segment web:16M
 	[ "$(shmallocctl --json --segment web stats --exact | jq .objects)" = 1 ]
 	[ "$(figure .objects)" = 0 ]
+}
+
+@test "nobody is a client of what was read from a file, whatever it says" {
+	local real
+
+	[ "$(id -u)" -eq 0 ] || skip "needs root to be another user"
+	# Who may not look at root's processes.
+	real=$(command -v shmallocd)
+	# That of the test is for nobody else.
+	SHMALLOC_TEST_DIR=$(mktemp -d)
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	cat >"$BATS_TEST_TMPDIR/bin/shmallocd" <<-EOF
+		#!/bin/sh
+		exec setpriv --reuid 60000 --regid 60000 --clear-groups \
+		    "$real" "\$@"
+	EOF
+	chmod +x "$BATS_TEST_TMPDIR/bin/shmallocd"
+	chown 60000 "$SHMALLOC_TEST_DIR"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH
+	save=$SHMALLOC_TEST_DIR/cache
+	daemon_start --save "$save"
+	client_build scribbler.c
+	coproc SCRIBBLER { exec "$BATS_FILE_TMPDIR/scribbler" claim $$ 3>&-; }
+	read -r -t 20 said <&"${SCRIBBLER[0]}"
+	[ "$said" = claimed ]
+	kill -KILL "$SCRIBBLER_PID"
+	wait_for figure_is .clients.alive 0
+	kill -TERM "$DAEMON_PID"
+	wait "$DAEMON_PID"
+	daemon_start --save "$save"
+	log_has 'segment default: 1 clients are known'
+	wait_for figure_is '.clients | .alive + .dying' 0
+	daemon_stop
 }
 
 @test "a file that others may write to is not read" {
