@@ -35,7 +35,40 @@ own(const struct cache *cache, uint64_t off)
 	    tag_of(cache, off), cache->owned | shm_tag_check(cache->key, off));
 }
 
+/* Add a chunk to a class's array: the entry first, as a call may be left by a
+ * jump in between. */
+static void
+class_push(struct cache_class *k, uint64_t entry)
+{
+	k->slot[k->n] = entry;
+	atomic_signal_fence(memory_order_seq_cst);
+	k->n++;
+}
+
 /* ---- Flushing ------------------------------------------------------------ */
+
+/*
+ * Move the N oldest offsets of a class into OFF.  A call may be left by a jump
+ * at any instruction: what is about to go must not be in the array any more,
+ * for its tag may be ours again when another thread has carved a smaller chunk
+ * there.  So the array is empty while it moves; what a jump then loses comes
+ * back with the process's end.
+ */
+static void
+class_cut(struct cache_class *k, uint32_t n, uint64_t off[])
+{
+	uint32_t left = k->n - n;
+
+	for (uint32_t i = 0; i < n; i++)
+		off[i] = k->slot[i] & CACHE_OFF_MASK;
+	k->n = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	memmove(k->slot, k->slot + n, left * sizeof(*k->slot));
+	atomic_signal_fence(memory_order_seq_cst);
+	k->n = left;
+	k->taken -= n;
+	atomic_signal_fence(memory_order_seq_cst);
+}
 
 /* Put the N oldest chunks of a class back. */
 static void
@@ -45,17 +78,13 @@ class_flush(struct cache *cache, uint32_t class, uint32_t n)
 	uint64_t off[CACHE_BATCH];
 
 	n = n < k->n ? n : k->n;
-	for (uint32_t done = 0; done < n;) {
-		uint32_t m = n - done < CACHE_BATCH ? n - done : CACHE_BATCH;
+	while (n > 0) {
+		uint32_t m = n < CACHE_BATCH ? n : CACHE_BATCH;
 
-		for (uint32_t i = 0; i < m; i++)
-			off[i] = k->slot[done + i] & CACHE_OFF_MASK;
-		done += m;
+		class_cut(k, m, off);
 		shm_heap_put(&cache->self, m, off);
-		k->taken -= m;
+		n -= m;
 	}
-	k->n -= n;
-	memmove(k->slot, k->slot + n, k->n * sizeof(*k->slot));
 	shm_add(&cache->self.client->flushes, 1);
 	cache_count(cache, class);
 }
@@ -183,13 +212,14 @@ class_pop(struct cache *cache, uint32_t class, uint32_t size)
 	struct cache_class *k = &cache->class[class];
 
 	for (uint32_t i = 0; i < 4 && i < k->n; i++) {
-		uint64_t entry = k->slot[k->n - 1 - i];
-		uint64_t off = entry & CACHE_OFF_MASK;
+		uint64_t *place = &k->slot[k->n - 1 - i];
+		uint64_t entry = *place, off = entry & CACHE_OFF_MASK;
 
 		if (class >= CACHE_EXACT && entry_size(entry) < size)
 			continue;
-		k->slot[k->n - 1 - i] = k->slot[k->n - 1];
 		k->n--;
+		atomic_signal_fence(memory_order_seq_cst);
+		*place = k->slot[k->n];
 		if (shm_load(tag_of(cache, off)) ==
 		    (cache->cached | shm_tag_check(cache->key, off)))
 			return off;
@@ -241,8 +271,8 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 	k->taken += got;
 	while (got > 1 && k->n < k->cap) {
 		got--;
-		k->slot[k->n++] =
-		    entry_make(off[got], class < CACHE_EXACT ? 0 : size);
+		class_push(
+		    k, entry_make(off[got], class < CACHE_EXACT ? 0 : size));
 	}
 	if (got > 1) {
 		shm_heap_put(&cache->self, got - 1, off + 1);
@@ -365,8 +395,8 @@ cache_put(struct cache *cache, uint64_t off)
 		shm_heap_put(&cache->self, 1, &off);
 		k->taken--;
 	} else {
-		k->slot[k->n++] =
-		    entry_make(off, class < CACHE_EXACT ? 0 : (uint32_t)size);
+		class_push(k,
+		    entry_make(off, class < CACHE_EXACT ? 0 : (uint32_t)size));
 	}
 	cache_count(cache, class);
 }

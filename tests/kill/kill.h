@@ -42,6 +42,7 @@ struct kill_board {
 	/* Of a pair: the results, and what each would publish. */
 	int result[2];
 	shmalloc_off mine[2];
+	bool is_stepped; /* so is what follows a signal: nothing long */
 };
 
 extern struct kill_board *kill_board;

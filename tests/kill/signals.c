@@ -45,6 +45,51 @@ on_call(int signal)
 	errno = saved;
 }
 
+#define PROBES 120
+
+struct probe {
+	shmalloc_off off;
+	size_t size;
+};
+
+static size_t
+probes_take(struct kill_scene *scene, struct probe probe[], size_t n, size_t to,
+    size_t size)
+{
+	for (; n < to; n++) {
+		probe[n].off = shmalloc_alloc(scene->heap, size);
+		probe[n].size = size;
+		if (probe[n].off == 0)
+			break;
+	}
+	return n;
+}
+
+/*
+ * Nothing is handed out twice.  A cache that still names what an abandoned call
+ * had put back would hand out as SECOND bytes what the arena has carved for
+ * FIRST bytes since: fill that class, empty the other one, then the first.
+ */
+static bool
+objects_are_apart(struct kill_scene *scene, size_t first, size_t second)
+{
+	struct probe probe[PROBES];
+	size_t n = probes_take(scene, probe, 0, 1, first);
+
+	if (n > 0)
+		shmalloc_free(scene->heap, probe[0].off);
+	n = probes_take(scene, probe, 0, PROBES / 2, second);
+	n = probes_take(scene, probe, n, PROBES, first);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = i + 1; k < n; k++)
+			if (probe[i].off < probe[k].off + probe[k].size &&
+			    probe[k].off < probe[i].off + probe[i].size)
+				return false;
+	while (n > 0)
+		shmalloc_free(scene->heap, probe[--n].off);
+	return true;
+}
+
 bool
 signals_run(struct kill_scene *scene, kill_fn *run)
 {
@@ -60,6 +105,7 @@ signals_run(struct kill_scene *scene, kill_fn *run)
 	/* Now what was left is settled. */
 	return is_good && shmalloc_enter(scene->heap) == 0 &&
 	    shmalloc_exit(scene->heap) == 0 &&
+	    (kill_board->is_stepped || objects_are_apart(scene, 850, 900)) &&
 	    shmalloc_alloc(scene->heap, 700) != 0 && kill_board->result[0] == 0;
 }
 
@@ -123,6 +169,7 @@ signal_try(struct kill_run *run, struct pass *pass, int signal, bool is_stepped)
 	struct frozen frozen;
 	bool is_good = freeze_save(&frozen, run->trace.pid);
 
+	kill_board->is_stepped = is_stepped;
 	if (is_good)
 		is_good = trace_step(&run->trace, signal) == KILL_STEPPED &&
 		    (is_stepped ? settle_step(run, pass)
