@@ -53,8 +53,7 @@ alloc_slow(struct shmalloc *heap, size_t size)
 		cache_leave(cache);
 		return errno = EROFS, 0;
 	}
-	off = SHM_UNLIKELY(heap_is_gone(heap)) ? cache_gone(cache, size)
-					       : cache_alloc(cache, size);
+	off = cache_alloc(cache, size);
 	if (off)
 		cache_fill_new(cache, off, 0);
 	cache_leave(cache);
@@ -278,7 +277,7 @@ aligned_slow(struct cache *cache, size_t align, size_t size)
 	if (size >= shm_heap_threshold(self) ||
 	    size > SHM_CHUNK_MAX - SHM_REGION_TAIL - 2 * align)
 		return cache_alloc_pages(cache, size);
-	if (!cache_quota(cache, size))
+	if (!cache_begin(cache, size))
 		return 0;
 	off =
 	    shm_heap_take_aligned(self, shm_chunk_size(size), (uint32_t)align);
@@ -350,7 +349,7 @@ resize_here(struct cache *cache, shmalloc_off off, size_t size)
 	uint64_t before = shm_heap_size(seg, off), after;
 	bool is_extent;
 
-	if (size > before && !cache_quota(cache, size - before))
+	if (size > before && !cache_begin(cache, size - before))
 		return false;
 	if (!shm_heap_resize(&cache->self, off, size))
 		return false;

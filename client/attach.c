@@ -52,19 +52,14 @@ is_worth_waiting(int error, const char *path)
 	    (error == SHMALLOC_EUNREACHABLE && access(path, F_OK) == 0);
 }
 
-/* Connect to the attach socket in DIR (NULL: the rule's). */
+/* Connect to the socket at PATH. */
 static int
-daemon_reach(const char *dir, bool is_starting, int64_t deadline)
+path_reach(const char *path, bool is_starting, int64_t deadline)
 {
-	char path[108];
-	int fd = shmalloc_socket_path(path, sizeof(path), dir, "attach");
-
-	if (fd < 0)
-		return fd;
 	for (;;) {
 		struct timespec pause = { 0, RETRY_MS * 1000000L };
+		int fd = shmalloc_socket_connect(path);
 
-		fd = shmalloc_socket_connect(path);
 		if (fd >= 0 || left_ms(deadline) == 0)
 			return fd;
 		if (!is_worth_waiting(fd, path) &&
@@ -72,6 +67,18 @@ daemon_reach(const char *dir, bool is_starting, int64_t deadline)
 			return fd;
 		(void)nanosleep(&pause, NULL);
 	}
+}
+
+/* Connect to the attach socket in DIR (NULL: the rule's), and note which it
+ * is: who serves there is who may replace this daemon. */
+static int
+daemon_reach(
+    struct shmalloc *heap, const char *dir, bool is_starting, int64_t deadline)
+{
+	int error =
+	    shmalloc_socket_path(heap->path, sizeof(heap->path), dir, "attach");
+
+	return error ? error : path_reach(heap->path, is_starting, deadline);
 }
 
 static bool
@@ -91,18 +98,18 @@ daemon_connect(struct shmalloc *heap, int64_t deadline)
 	int fd, error;
 
 	if (!wants_autostart(heap))
-		return daemon_reach(NULL, false, deadline);
-	fd = daemon_reach(NULL, false, 0);
+		return daemon_reach(heap, NULL, false, deadline);
+	fd = daemon_reach(heap, NULL, false, 0);
 	if (fd != SHMALLOC_EUNREACHABLE)
 		return fd;
 	error = heap_private_dir(dir, sizeof(dir));
 	if (error)
 		return error;
-	fd = daemon_reach(dir, false, 0);
+	fd = daemon_reach(heap, dir, false, 0);
 	if (fd != SHMALLOC_EUNREACHABLE)
 		return fd;
 	error = heap_autostart(dir);
-	return error ? error : daemon_reach(dir, true, deadline);
+	return error ? error : daemon_reach(heap, dir, true, deadline);
 }
 
 /* ---- The conversation ---------------------------------------------------- */
@@ -192,7 +199,9 @@ static int
 client_try(struct shmalloc *heap, bool is_forked, int64_t deadline,
     bool *ret_is_lost, int *ret_socket, int fds[])
 {
-	int socket = daemon_connect(heap, deadline), error;
+	int socket = is_forked ? path_reach(heap->path, false, deadline)
+			       : daemon_connect(heap, deadline);
+	int error;
 
 	*ret_is_lost = false;
 	if (socket < 0)
@@ -370,13 +379,13 @@ daemon_has_ended(int socket)
 	    (poll_fd.revents & (POLLRDHUP | POLLHUP)) != 0;
 }
 
-/* Ask whoever serves now; SHMALLOC_EGONE: another segment. */
+/* Ask whoever serves there now; SHMALLOC_EGONE: another segment. */
 static int
 daemon_probe(struct shmalloc *heap)
 {
 	int64_t deadline = now_ms() + PROBE_MS;
 	int fds[PROTO_MAX_FDS];
-	int socket = daemon_reach(NULL, false, 0), error;
+	int socket = path_reach(heap->path, false, 0), error;
 
 	if (socket < 0)
 		return socket;

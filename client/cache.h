@@ -91,6 +91,13 @@ struct cache *cache_find(struct shmalloc *heap);
 struct cache *cache_enter(struct shmalloc *heap);
 void cache_leave(struct cache *cache);
 
+/*
+ * See to what comes before any allocation of SIZE bytes but a hit: is the
+ * segment still anybody's, tunables, what waits for readers, limits.  False: it
+ * may not be made; errno and the failure say why.
+ */
+bool cache_begin(struct cache *cache, size_t size) SHM_MUSTCHECK;
+
 /* Allocate through the slow path: refill, or go to the arenas.  SIZE may be
  * anything.  The object is OWNED.  0 and errno. */
 shmalloc_off cache_alloc(struct cache *cache, size_t size);

@@ -35,6 +35,7 @@ struct shmalloc {
 	int socket;                /* to the daemon; Guarded by guard->lock */
 	char segment[SHM_NAME_LEN];
 	char label[32];
+	char path[108]; /* the socket by which this process attached */
 	uint32_t flags, timeout_ms;
 	/* The coarse clock when the daemon was last looked for. */
 	_Atomic uint32_t looked_ms;

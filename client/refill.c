@@ -335,12 +335,13 @@ large_alloc(struct cache *cache, size_t size, bool is_extent)
 	return off;
 }
 
-/* See to what comes before any allocation of SIZE bytes; may it be made? */
-static bool
-alloc_begin(struct cache *cache, size_t size)
+bool
+cache_begin(struct cache *cache, size_t size)
 {
 	uint64_t most = (uint64_t)cache->self.seg->n_regions * SHM_REGION;
 
+	if (SHM_UNLIKELY(heap_is_gone(cache->heap)))
+		return cache_gone(cache, size), false;
 	cache_refresh(cache);
 	if (cache->n_retired || shm_load(&cache->heap->guard->n_orphans))
 		cache_reap(cache);
@@ -352,13 +353,13 @@ alloc_begin(struct cache *cache, size_t size)
 shmalloc_off
 cache_alloc_pages(struct cache *cache, size_t size)
 {
-	return alloc_begin(cache, size) ? large_alloc(cache, size, true) : 0;
+	return cache_begin(cache, size) ? large_alloc(cache, size, true) : 0;
 }
 
 shmalloc_off
 cache_alloc(struct cache *cache, size_t size)
 {
-	if (!alloc_begin(cache, size))
+	if (!cache_begin(cache, size))
 		return 0;
 	if (size <= cache->max)
 		return class_alloc(cache, size);

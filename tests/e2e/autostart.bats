@@ -78,6 +78,26 @@ gone() {
 	wait_for eval '! shmallocctl --socket "$dir" status'
 }
 
+@test "a client learns that another daemon took the place of its private one" {
+	unset XDG_RUNTIME_DIR
+	export TMPDIR=$BATS_TEST_TMPDIR
+	dir=$TMPDIR/shmalloc-$(id -u)
+	holder_start
+	[ "$(holder_tell alloc 64 100)" = 'done 100' ]
+	pid=$(shmallocctl --socket "$dir" --json status | jq .daemon.pid)
+	keeper=$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status")
+	kill -KILL "$keeper" "$pid"
+	wait_for gone "$pid"
+	# Another client starts it; the first one learns.
+	first=("$HOLDER_IN" "$HOLDER_OUT")
+	holder_start
+	HOLDER_IN=${first[0]} HOLDER_OUT=${first[1]}
+	it_learns() {
+		[[ $(holder_tell alloc 64 20000) == 'done '*' gone' ]]
+	}
+	wait_for it_learns
+}
+
 @test "a directory that others may write to is refused" {
 	mkdir -m 770 "$XDG_RUNTIME_DIR/shmalloc"
 	run -1 "$HOLDER" </dev/null

@@ -6,6 +6,8 @@
  * Attaches, prints "ready PID", and reads a command a line:
  *
  *	alloc SIZE [N]     allocate N objects (1) and keep them
+ *	align SIZE         allocate one at a multiple of 64
+ *	resize SIZE        the last object
  *	free               free all of them
  *	sieve              free every second of them
  *	contend SIZE N     allocate and free an object N times in two threads
@@ -56,6 +58,25 @@ objects_alloc(size_t size, size_t n)
 		printf("done %zu\n", i);
 	else
 		printf("done %zu %s\n", i, shmalloc_last_failure(heap)->reason);
+}
+
+static void
+object_keep(shmalloc_off off)
+{
+	if (off != 0)
+		held[n_held++] = off;
+	printf("done %s\n", off ? "" : shmalloc_last_failure(heap)->reason);
+}
+
+static void
+object_resize(size_t size)
+{
+	shmalloc_off before = n_held ? held[--n_held] : 0;
+	shmalloc_off off = shmalloc_realloc(heap, before, size);
+
+	if (off == 0 && before != 0)
+		held[n_held++] = before;
+	object_keep(off);
 }
 
 static void
@@ -237,6 +258,10 @@ line_run(char *line)
 
 	if (sscanf(line, "alloc %zu %zu", &size, &n) >= 1)
 		objects_alloc(size, n);
+	else if (sscanf(line, "align %zu", &size) == 1)
+		object_keep(shmalloc_aligned_alloc(heap, 64, size));
+	else if (sscanf(line, "resize %zu", &size) == 1)
+		object_resize(size);
 	else if (sscanf(line, "child %zu", &size) == 1)
 		child_alloc(size);
 	else if (sscanf(line, "contend %zu %zu", &size, &n) == 2)

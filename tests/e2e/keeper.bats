@@ -306,6 +306,9 @@ outage_end() {
 		[[ $(holder_tell alloc 64 20000) == 'done '*' gone' ]]
 	}
 	wait_for it_learns
+	[ "$(holder_tell align 200)" = 'done gone' ]
+	[ "$(holder_tell resize 9000)" = 'done gone' ]
+	[ "$(holder_tell resize 900000)" = 'done gone' ]
 	holder_tell free
 	[ "$(shmallocctl --json clients "$HOLDER_PID" | jq length)" = 0 ]
 	[ "$(holder_tell child 64)" = 'done Stale file handle' ]
