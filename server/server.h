@@ -64,7 +64,6 @@ struct server {
 	struct event *tick;
 	struct event *signals[SERVER_SIGNALS];
 	uint64_t started_ms; /* CLOCK_MONOTONIC */
-	uint64_t system_pages;
 	uint64_t n_ticks;
 	unsigned config_number; /* of what is kept, see recall.h */
 	bool is_save_read;      /* its segments are ours */

@@ -15,14 +15,14 @@
 #define FIRST_CLIENT_MS 30000
 
 static void
-segment_tick(struct server *server, struct segment *segment)
+segment_tick(struct segment *segment)
 {
 	/* Locks without a slot that would tell of its death. */
 	if (shm_repair_step(&segment->seg, REAP_REGIONS) != 0)
 		log_debug("segment %s: repairs an arena whose lock a dead "
 			  "client held",
 		    segment->name);
-	uint64_t bytes = shm_tick(&segment->seg, server->system_pages);
+	uint64_t bytes = shm_tick(&segment->seg);
 	if (bytes > 0)
 		log_debug("segment %s: %" PRIu64
 			  " bytes went back to the system",
@@ -30,9 +30,10 @@ segment_tick(struct server *server, struct segment *segment)
 }
 
 static void
-segment_slow_tick(struct segment *segment)
+segment_slow_tick(struct segment *segment, uint64_t system_pages)
 {
 	struct shm_stats stats;
+	shm_system_set(&segment->seg, system_pages);
 	slot_sweep(segment);
 	if (shm_stats_read(&segment->seg, false, &stats) != 0)
 		return;
@@ -56,19 +57,20 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *server = arg;
 	struct segment *segment;
+	uint64_t system_pages = 0;
 	(void)fd;
 	(void)what;
 	bool is_slow = server->n_ticks++ % SLOW_TICKS == 0;
 	if (is_slow) {
-		server->system_pages = shm_memory_pages("");
+		system_pages = shm_memory_pages("");
 		store_say_alive();
 	}
 	TAILQ_FOREACH(segment, &server->segments, link)
 	{
-		segment_tick(server, segment);
+		segment_tick(segment);
 		reader_tick(segment);
 		if (is_slow)
-			segment_slow_tick(segment);
+			segment_slow_tick(segment, system_pages);
 	}
 	if (server->options->is_idle_exit && is_idle(server)) {
 		log_info("the last client has left; ending");

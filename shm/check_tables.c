@@ -72,7 +72,7 @@ region_repair(struct shm_check *check, uint32_t region)
 	if (shm_cas(&seg->regions[region], &entry,
 		shm_region_entry(
 		    SHM_REGION_CLAIMED, 0, self->slot, self->generation)))
-		shm_region_return(seg, region, 1);
+		shm_region_return(self, region, 1);
 }
 
 /* The last finding is repaired. */

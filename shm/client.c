@@ -195,6 +195,12 @@ shm_daemon_stop(struct shm_seg *seg)
 	shm_put(&seg->super->daemon_pid, 0);
 }
 
+void
+shm_system_set(struct shm_seg *seg, uint64_t pages)
+{
+	shm_store(&seg->super->system_pages, pages);
+}
+
 int
 shm_tunables_set(struct shm_seg *seg, uint32_t n,
     const struct shm_tunable_change *change, uint32_t *ret_bad)

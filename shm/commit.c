@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 
 #include "shm/memory.h"
@@ -14,6 +16,7 @@
 #define COMMIT_CHANGE     (UINT64_C(1) << COMMIT_PAGES_BITS)
 #define BITS_A_PAGE       (SHM_PAGE * 8)
 #define OWN_SHARE         16u   /* of what is left goes without a look */
+#define ALL_SHARE         4u    /* and this, of all clients together */
 #define OWN_MS            1000u /* and for so long */
 
 /* Bits [first, last) that fall into the word WORD. */
@@ -114,13 +117,57 @@ word_adjust(struct shm_seg *seg, int64_t delta)
 }
 
 /*
+ * Say that N pages are about to be in the word and not in the bits, so that
+ * nobody recounts; a signal's handler must not leave in between by a jump.
+ */
+static void
+change_begin(struct shm_self *self, uint64_t n, sigset_t *ret_signals)
+{
+	sigset_t all;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, ret_signals);
+	shm_add(&self->client->commit_pending, n);
+}
+
+static void
+change_end(struct shm_self *self, uint64_t n, const sigset_t *signals)
+{
+	atomic_fetch_sub_explicit(
+	    &self->client->commit_pending, n, memory_order_release);
+	(void)pthread_sigmask(SIG_SETMASK, signals, NULL);
+}
+
+static bool
+client_is_there(const struct shm_seg *seg, uint32_t slot)
+{
+	uint64_t off = shm_offset_of(seg, &seg->clients[slot]);
+
+	return shm_committed_prefix(seg, off, 1) != 0;
+}
+
+/* Slots get their pages in order, so none is behind the first that has none. */
+static uint32_t
+clients_live(const struct shm_seg *seg)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = SHM_DAEMON_SLOT;
+	     i < SHM_CLIENTS && client_is_there(seg, i); i++)
+		n += shm_load(&seg->clients[i].state) == SHM_CLIENT_LIVE;
+	return n;
+}
+
+/*
  * May this process take N pages more from the system?  That costs a look into a
- * dozen files, so one look serves for a part of what it saw, and a second.
+ * dozen files, so one look serves for a part of what it saw, and a second.  All
+ * who look at once see the same pages, perhaps, so the part is smaller the more
+ * clients there are.
  */
 static bool
 own_room(struct shm_seg *seg, uint64_t n)
 {
-	uint64_t left = shm_load(&seg->own_pages);
+	uint64_t left = shm_load(&seg->own_pages), share;
 	uint32_t now = shm_clock_ms();
 
 	if (now - shm_load(&seg->own_ms) < OWN_MS)
@@ -130,25 +177,37 @@ own_room(struct shm_seg *seg, uint64_t n)
 	left = shm_memory_pages("");
 	if (n > left)
 		return false;
-	shm_store(&seg->own_pages, (left - n) / OWN_SHARE);
+	share = (uint64_t)ALL_SHARE * clients_live(seg);
+	share = share > OWN_SHARE ? share : OWN_SHARE;
+	shm_store(&seg->own_pages, (left - n) / share);
 	shm_store(&seg->own_ms, now);
 	return true;
 }
 
 /* The same of what the daemon sees, for all clients together. */
 static bool
-common_room(struct shm_seg *seg, uint64_t n)
+common_take(struct shm_seg *seg, uint64_t n)
 {
 	_Atomic uint64_t *left = &seg->super->system_pages;
 	uint64_t old = shm_load(left);
 
 	do {
-		if (old == UINT64_MAX)
+		if (old == SHM_MEMORY_UNKNOWN)
 			return true;
 		if (n > old)
 			return false;
 	} while (!shm_cas(left, &old, old - n));
 	return true;
+}
+
+static void
+common_return(struct shm_seg *seg, uint64_t n)
+{
+	_Atomic uint64_t *left = &seg->super->system_pages;
+	uint64_t old = shm_load(left);
+
+	while (old != SHM_MEMORY_UNKNOWN && !shm_cas(left, &old, old + n))
+		;
 }
 
 /* Reserve N pages below LIMIT, a number of pages, and what the system has
@@ -167,7 +226,8 @@ pages_reserve(struct shm_self *self, uint64_t n, uint64_t limit)
 		new = ((old + COMMIT_CHANGE) & ~COMMIT_PAGES) |
 		    ((old & COMMIT_PAGES) + n);
 	} while (!shm_cas(&seg->super->commit, &old, new));
-	if (common_room(seg, n) && own_room(seg, n))
+	/* First our own: a process that has none takes nothing from others. */
+	if (own_room(seg, n) && common_take(seg, n))
 		return 0;
 	word_adjust(seg, -(int64_t)n);
 	self->failure = SHM_FAIL_SYSTEM;
@@ -192,33 +252,43 @@ pages_allocate(struct shm_seg *seg, uint64_t first, uint64_t last)
 	return 0;
 }
 
+/* Get the pages of which MISSING are not there, below LIMIT. */
 static int
-pages_commit(
-    struct shm_self *self, uint64_t first, uint64_t last, uint64_t limit)
+missing_commit(struct shm_self *self, uint64_t first, uint64_t last,
+    uint64_t missing, uint64_t limit)
 {
 	struct shm_seg *seg = self->seg;
-	_Atomic uint64_t *pending = &self->client->commit_pending;
-	uint64_t missing = last - first - bits_count(seg, first, last), new;
-	int error;
+	int error = pages_reserve(self, missing, limit);
+	uint64_t new;
 
-	if (missing == 0)
-		return 0;
-	shm_add(pending, missing);
-	error = pages_reserve(self, missing, limit);
 	if (error)
-		goto out;
+		return error;
 	error = pages_allocate(seg, first, last);
 	if (error) {
 		self->failure = SHM_FAIL_SYSTEM;
+		common_return(seg, missing);
 		word_adjust(seg, -(int64_t)missing);
-		error = SHM_ENOMEM;
-		goto out;
+		return SHM_ENOMEM;
 	}
 	new = bits_set(seg, first, last);
 	if (new != missing)
 		word_adjust(seg, (int64_t) new - (int64_t)missing);
-out:
-	shm_sub(pending, missing);
+	return 0;
+}
+
+static int
+pages_commit(
+    struct shm_self *self, uint64_t first, uint64_t last, uint64_t limit)
+{
+	uint64_t missing = last - first - bits_count(self->seg, first, last);
+	sigset_t signals;
+	int error;
+
+	if (missing == 0)
+		return 0;
+	change_begin(self, missing, &signals);
+	error = missing_commit(self, first, last, missing, limit);
+	change_end(self, missing, &signals);
 	return error;
 }
 
@@ -257,21 +327,37 @@ shm_commit_record(struct shm_self *self, uint64_t off, uint64_t len)
 	return range_commit(self, off, len, COMMIT_PAGES);
 }
 
-uint64_t
-shm_uncommit(struct shm_seg *seg, uint64_t off, uint64_t len)
+static void
+pages_punch(struct shm_seg *seg, uint64_t first, uint64_t last)
 {
-	uint64_t first = (off + SHM_PAGE - 1) / SHM_PAGE;
-	uint64_t last = page_bound(seg, (off + len) / SHM_PAGE), n;
-
-	if (first >= last)
-		return 0;
-	n = bits_clear(seg, first, last);
 	while (fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		   (off_t)(first * SHM_PAGE),
 		   (off_t)((last - first) * SHM_PAGE)) != 0 &&
 	    errno == EINTR)
 		;
+}
+
+/*
+ * The bits go before the word here, so the word changes first, by nothing: a
+ * recount that began without having seen what is pending then fails.
+ */
+uint64_t
+shm_uncommit(struct shm_self *self, uint64_t off, uint64_t len)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t first = (off + SHM_PAGE - 1) / SHM_PAGE;
+	uint64_t last = page_bound(seg, (off + len) / SHM_PAGE), pending, n;
+	sigset_t signals;
+
+	if (first >= last)
+		return 0;
+	pending = bits_count(seg, first, last);
+	change_begin(self, pending, &signals);
+	word_adjust(seg, 0);
+	n = bits_clear(seg, first, last);
+	pages_punch(seg, first, last);
 	word_adjust(seg, -(int64_t)n);
+	change_end(self, pending, &signals);
 	shm_add(&seg->super->punched, n * SHM_PAGE);
 	return n * SHM_PAGE;
 }
@@ -329,20 +415,15 @@ shm_committed_total(const struct shm_seg *seg)
 	return shm_load(&seg->super->commit) & COMMIT_PAGES;
 }
 
-/* Has a live client reserved pages whose bits it may not have set yet?  Slots
- * get their pages in order, so none is behind the first that has none. */
+/* Is a live client between the word and the bits of some pages? */
 static bool
 commits_go_on(const struct shm_seg *seg)
 {
-	for (uint32_t i = SHM_DAEMON_SLOT; i < SHM_CLIENTS; i++) {
-		uint64_t off = shm_offset_of(seg, &seg->clients[i]);
-
-		if (shm_committed_prefix(seg, off, 1) == 0)
-			break;
+	for (uint32_t i = SHM_DAEMON_SLOT;
+	     i < SHM_CLIENTS && client_is_there(seg, i); i++)
 		if (shm_load(&seg->clients[i].state) == SHM_CLIENT_LIVE &&
 		    shm_get(&seg->clients[i].commit_pending))
 			return true;
-	}
 	return false;
 }
 
@@ -351,8 +432,8 @@ shm_commit_recount(struct shm_seg *seg)
 {
 	uint64_t old = shm_get(&seg->super->commit), n;
 
-	/* Whoever is between reservation and bits now says so; whoever reserves
-	 * from now on changes the word, and the swap fails. */
+	/* Whoever is between word and bits now says so; whoever comes there
+	 * from now on changes the word first, and the swap fails. */
 	if (commits_go_on(seg))
 		return false;
 	n = bits_count(seg, 0, seg->len / SHM_PAGE);

@@ -9,8 +9,12 @@
  * circulation.
  *
  * The superblock's commit word counts committed pages, so that limit.hard holds
- * for all processes together.  What a killed process had added to it without
- * setting the bits is found by shm_commit_recount().
+ * for all processes together.  It is never below the bits: committing, the word
+ * goes up first, and giving back, it goes down last; in between
+ * `commit_pending` of the client says how far the two may be apart.  So what a
+ * killed process left in the word is known to be there, and
+ * shm_commit_recount() takes it out. Signals are held meanwhile, for a handler
+ * may leave by a jump.
  */
 #ifndef SHM_COMMIT_H
 #define SHM_COMMIT_H
@@ -34,7 +38,7 @@ int shm_commit_record(
  * Give back the pages that lie wholly inside the LEN bytes at OFF; the bytes
  * that were committed.  A system call: never under a lock.
  */
-uint64_t shm_uncommit(struct shm_seg *seg, uint64_t off, uint64_t len);
+uint64_t shm_uncommit(struct shm_self *self, uint64_t off, uint64_t len);
 
 /* How many of the bytes from OFF on, LEN at most, lie on committed pages
  * without a gap. */

@@ -96,7 +96,14 @@ uint32_t shm_repair_dead_locks(struct shm_seg *seg);
  * tops beyond trim_threshold, and commits ahead of busy tops.  The bytes given
  * back.
  */
-uint64_t shm_tick(struct shm_seg *seg, uint64_t system_pages);
+uint64_t shm_tick(struct shm_seg *seg);
+
+/*
+ * Tell the segment how many pages the system has left, as just measured: all
+ * clients together take what they commit off that number, so an old one would
+ * give them the same pages again.  SHM_MEMORY_UNKNOWN.
+ */
+void shm_system_set(struct shm_seg *seg, uint64_t pages);
 
 /*
  * Give all free pages of ARENA (-1: of all) back now, whatever their age; with

@@ -346,10 +346,11 @@ pieces_punch(struct sweep *sweep)
 		uint64_t before = shm_load(&seg->super->punched);
 
 		if (piece->regions)
-			shm_region_return(seg, shm_region_of(seg, piece->off),
-			    piece->regions);
+			shm_region_return(sweep->self,
+			    shm_region_of(seg, piece->off), piece->regions);
 		else
-			(void)shm_uncommit(seg, piece->first, piece->len);
+			(void)shm_uncommit(
+			    sweep->self, piece->first, piece->len);
 		sweep->bytes += shm_load(&seg->super->punched) - before;
 	}
 	if (!shm_arena_insist(sweep->self, sweep->arena)) {
@@ -463,14 +464,13 @@ retired_recount(struct shm_seg *seg)
 }
 
 uint64_t
-shm_tick(struct shm_seg *seg, uint64_t system_pages)
+shm_tick(struct shm_seg *seg)
 {
 	uint32_t n = shm_get(&seg->super->n_arenas);
 	uint64_t bytes = 0;
 	struct shm_self self;
 
 	shm_store(&seg->super->clock_ms, shm_clock_ms());
-	shm_store(&seg->super->system_pages, system_pages);
 	shm_daemon_self(seg, &self);
 	retired_recount(seg);
 	shm_pins_tidy(seg);

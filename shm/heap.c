@@ -178,7 +178,7 @@ region_add(struct shm_self *self, uint32_t size)
 	    self->param[SHM_PARAM_top_pad], need);
 	arena = error ? NULL : arena_lock(self);
 	if (!arena) {
-		shm_region_return(seg, region, 1);
+		shm_region_return(self, region, 1);
 		return SHM_ENOMEM;
 	}
 	shm_arena_add_region_locked(self, arena, region);
@@ -326,7 +326,7 @@ run_add(struct shm_self *self, uint32_t pages)
 	off = shm_region_off(seg, first);
 	if (shm_commit(self, off, (uint64_t)pages * SHM_PAGE) != 0 ||
 	    (arena = arena_lock(self)) == NULL) {
-		shm_region_return(seg, first, n);
+		shm_region_return(self, first, n);
 		return 0;
 	}
 	shm_extent_add_run_locked(self, arena, first, n, pages);

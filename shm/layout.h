@@ -196,7 +196,8 @@ struct shm_super {
 	 * second; caches compare it at each refill and flush, and give back
 	 * what they hold when it changed. */
 	_Atomic uint32_t pressure;
-	/* Daemon only: pages that the system can still give; ~0 unknown. */
+	/* Atomic: pages that the system can still give, as the daemon saw it,
+	 * less what was committed since; ~0 unknown. */
 	_Atomic uint64_t system_pages;
 	/* Daemon only: "the daemon is up", its pid; 0 after a clean stop. */
 	_Atomic uint64_t daemon_pid;
@@ -327,7 +328,7 @@ struct shm_client {
 	_Atomic uint64_t cache_hits, refills, flushes, remote_pushed;
 	_Atomic uint64_t reallocs_in_place, misuses, moves, sleeps;
 	_Atomic uint64_t failures[SHM_FAILURES];
-	_Atomic uint64_t commit_pending; /* pages: reserved, not yet bits */
+	_Atomic uint64_t commit_pending; /* pages: in the word, without bits */
 	/* By bin of the chunk (see shm_bin), extents included. */
 	_Alignas(SHM_CACHELINE) _Atomic uint64_t class_allocs[SHM_BINS];
 	_Atomic uint64_t class_requested[SHM_BINS];

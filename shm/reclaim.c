@@ -164,7 +164,7 @@ claim_reclaim(struct victim *victim, uint32_t region, uint64_t entry)
 	     is_claim(victim, shm_region_get(seg, i), SHM_REGION_MORE); i++)
 		shm_put(&seg->regions[i], claimed);
 	shm_put(&seg->regions[region], claimed);
-	shm_region_return(seg, region, 1);
+	shm_region_return(victim->self, region, 1);
 }
 
 /* 0: nothing of the victim is left in REGION but what waits for readers. */

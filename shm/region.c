@@ -100,10 +100,12 @@ shm_region_claim(
 }
 
 void
-shm_region_return(struct shm_seg *seg, uint32_t first, uint32_t n)
+shm_region_return(struct shm_self *self, uint32_t first, uint32_t n)
 {
+	struct shm_seg *seg = self->seg;
+
 	(void)shm_uncommit(
-	    seg, shm_region_off(seg, first), (uint64_t)n * SHM_REGION);
+	    self, shm_region_off(seg, first), (uint64_t)n * SHM_REGION);
 	for (uint32_t i = 0; i < n; i++)
 		shm_put(&seg->regions[first + i], 0);
 }

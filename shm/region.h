@@ -86,7 +86,7 @@ int shm_region_claim(struct shm_self *self, uint32_t n, bool with_pages,
     uint32_t *ret_first) SHM_MUSTCHECK;
 
 /* Punch the N regions from FIRST, CLAIMED by the caller, and free them. */
-void shm_region_return(struct shm_seg *seg, uint32_t first, uint32_t n);
+void shm_region_return(struct shm_self *self, uint32_t first, uint32_t n);
 
 /*
  * Where the run of extents around REGION begins, and *RET_N its length in

@@ -199,7 +199,7 @@ job_tick(struct shm_seg *seg, uint32_t choice)
 {
 	(void)shm_repair_dead_locks(seg);
 	for (uint32_t i = 0; i < 1 + choice % 3; i++)
-		(void)shm_tick(seg, UINT64_MAX);
+		(void)shm_tick(seg);
 	segment.seg = *seg;
 	reader_tick(&segment);
 }

@@ -230,6 +230,23 @@ world_is_sound(struct shm_seg *seg, bool is_waiting, struct kill_summary *ret)
 }
 
 bool
+judge_commit(const struct shm_seg *seg)
+{
+	uint64_t word = shm_committed_total(seg), end = slots_end(seg);
+	uint64_t bits = shm_committed_pages(seg, 0, seg->len), pending = 0;
+
+	for (uint32_t i = SHM_DAEMON_SLOT; i < end; i++)
+		pending += shm_load(&seg->clients[i].commit_pending);
+	if (word >= bits && word <= bits + pending)
+		return true;
+	(void)printf("# the commit word says %llu, the bits %llu, and %llu are "
+		     "pending\n",
+	    (unsigned long long)word, (unsigned long long)bits,
+	    (unsigned long long)pending);
+	return false;
+}
+
+bool
 judge(struct shm_seg *seg, uint32_t slot, struct kill_summary *ret)
 {
 	bool is_waiting = kill_board->guarded != 0;

@@ -266,6 +266,10 @@ int judge_client_recover(struct shm_seg *seg, uint32_t slot);
  */
 bool judge(struct shm_seg *seg, uint32_t slot, struct kill_summary *ret);
 
+/* Whether a daemon that goes on, and doesn't start, knows of all that the
+ * commit word says too much: it recounts only then.  On false it is printed. */
+bool judge_commit(const struct shm_seg *seg);
+
 /* The root's slot "kill". */
 uint64_t judge_slot(const struct shm_seg *seg);
 

@@ -204,7 +204,8 @@ future_judge(struct contest *contest, enum future future)
 
 	(void)copy_notice(end, &contest->rig.live);
 	copy_restore(end, &end->seg);
-	if (end->is_torn || !judge(&end->seg, dead ? dead->slot : 0, &summary))
+	if (end->is_torn || !judge_commit(&end->seg) ||
+	    !judge(&end->seg, dead ? dead->slot : 0, &summary))
 		return false;
 	outcome.slot = summary.slot;
 	outcome.n_shared = summary.n_shared;

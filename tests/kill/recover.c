@@ -42,7 +42,7 @@ recoverer_work(struct shm_seg *seg, uint32_t slot)
 	}
 	if (shm_client_open(seg, &who, &newcomer, &n) != 0)
 		return false;
-	(void)shm_tick(seg, UINT64_MAX);
+	(void)shm_tick(seg);
 	(void)shm_trim(seg, -1, false);
 	return result == 1 || kill_board->guarded;
 }

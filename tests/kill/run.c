@@ -314,7 +314,8 @@ run_judge(struct kill_run *run)
 	struct kill_summary now;
 
 	copy_restore(copy, &copy->seg);
-	if (copy->is_torn || !judge(&copy->seg, run->slot, &now)) {
+	if (copy->is_torn || !judge_commit(&copy->seg) ||
+	    !judge(&copy->seg, run->slot, &now)) {
 		(void)printf("# at step %llu, state %llu of '%s'\n",
 		    (unsigned long long)run->trace.steps,
 		    (unsigned long long)run->states, run->op->name);

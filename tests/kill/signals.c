@@ -130,7 +130,8 @@ end_judge(struct kill_run *run, struct pass *pass, bool is_call)
 
 	(void)copy_notice(end, &run->rig.live);
 	copy_restore(end, &end->seg);
-	if (end->is_torn || !judge(&end->seg, run->slot, &now))
+	if (end->is_torn || !judge_commit(&end->seg) ||
+	    !judge(&end->seg, run->slot, &now))
 		return false;
 	if (pass->n < sizeof(pass->seen) / sizeof(*pass->seen)) {
 		pass->is_call[pass->n] = is_call;

@@ -174,25 +174,31 @@ trace_look(struct kill_trace *trace)
 
 /* ---- Going on ------------------------------------------------------------ */
 
+/* Go on by REQUEST, with SIGNAL, to the next stop.  One of the test's signals
+ * that was blocked when it was sent is delivered when it comes. */
 static enum kill_stop
-stop_wait(struct kill_trace *trace)
+stop_wait(struct kill_trace *trace, int request, int signal)
 {
 	int status;
 
-	if (waitpid(trace->pid, &status, __WALL) != trace->pid)
-		return KILL_BROKEN;
+	do {
+		if (ptrace(request, trace->pid, NULL,
+			(void *)(intptr_t)signal) != 0 ||
+		    waitpid(trace->pid, &status, __WALL) != trace->pid)
+			return KILL_BROKEN;
+		signal = WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
+	} while (signal == SIGUSR1 || signal == SIGUSR2);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return KILL_ENDED;
 	if (!WIFSTOPPED(status)) {
 		(void)printf("# the child ended early: %x\n", status);
 		return KILL_BROKEN;
 	}
-	if (WSTOPSIG(status) == SIGSTOP)
+	if (signal == SIGSTOP)
 		return KILL_STOPPED;
-	if (WSTOPSIG(status) == SIGTRAP)
+	if (signal == SIGTRAP)
 		return KILL_STEPPED;
-	(void)printf(
-	    "# the child was stopped by signal %d\n", WSTOPSIG(status));
+	(void)printf("# the child was stopped by signal %d\n", signal);
 	return KILL_BROKEN;
 }
 
@@ -200,12 +206,8 @@ enum kill_stop
 trace_step(struct kill_trace *trace, int signal)
 {
 	bool was_syscall = trace->insn.kind == INSN_SYSCALL;
-	enum kill_stop stop;
+	enum kill_stop stop = stop_wait(trace, PTRACE_SINGLESTEP, signal);
 
-	if (ptrace(PTRACE_SINGLESTEP, trace->pid, NULL,
-		(void *)(intptr_t)signal) != 0)
-		return KILL_BROKEN;
-	stop = stop_wait(trace);
 	trace->steps++;
 	if (was_syscall && !trace->base && stop == KILL_STEPPED)
 		(void)trace_maps(trace);
@@ -215,7 +217,5 @@ trace_step(struct kill_trace *trace, int signal)
 enum kill_stop
 trace_run(struct kill_trace *trace)
 {
-	if (ptrace(PTRACE_CONT, trace->pid, NULL, NULL) != 0)
-		return KILL_BROKEN;
-	return stop_wait(trace);
+	return stop_wait(trace, PTRACE_CONT, 0);
 }

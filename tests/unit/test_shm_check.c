@@ -318,14 +318,14 @@ Test(check, finds_each_counter_that_is_wrong)
 
 Test(check, finds_a_used_chunk_without_its_pages)
 {
-	cr_assert_gt(shm_uncommit(&fixture.seg, used[6], 12000), 0);
+	cr_assert_gt(shm_uncommit(&fixture.self, used[6], 12000), 0);
 	expect_damage(SHM_I_PAGES);
 }
 
 Test(check, finds_a_used_extent_without_its_pages)
 {
 	fixture_tag(&fixture.seg, extent_used, NULL, SHM_SHARED);
-	cr_assert_gt(shm_uncommit(&fixture.seg, extent_used, SHM_PAGE), 0);
+	cr_assert_gt(shm_uncommit(&fixture.self, extent_used, SHM_PAGE), 0);
 	expect_damage(SHM_I_PAGES);
 }
 
@@ -409,7 +409,7 @@ Test(check, finds_pages_in_a_free_region)
 	uint32_t region;
 
 	cr_assert_eq(shm_region_claim(&fixture.self, 1, false, &region), 0);
-	shm_region_return(&fixture.seg, region, 1);
+	shm_region_return(&fixture.self, region, 1);
 	cr_assert_eq(shm_commit(&fixture.daemon,
 			 shm_region_off(&fixture.seg, region), SHM_PAGE),
 	    0);

@@ -3,11 +3,18 @@
  */
 #include <criterion/criterion.h>
 
-#include <sys/mman.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "shm/commit.h"
 #include "shm/daemon.h"
+#include "shm/memory.h"
 #include "tests/unit/fixture.h"
 
 #define RESERVED 7u /* pages */
@@ -15,6 +22,33 @@
 static struct fixture fixture;
 static struct shm_seg *const seg = &fixture.seg;
 static uint64_t off; /* of a region that `self` has claimed */
+
+/* What a look at the system says, in the place of shm/memory.c. */
+static uint64_t memory_left = SHM_MEMORY_UNKNOWN;
+
+uint64_t
+shm_memory_pages(const char *root)
+{
+	(void)root;
+	return memory_left;
+}
+
+/* What happens just before the next fallocate. */
+static void (*meanwhile)(void);
+static bool is_refused; /* that fails */
+
+int
+fallocate(int fd, int mode, off_t from, off_t len)
+{
+	void (*act)(void) = meanwhile;
+
+	meanwhile = NULL;
+	if (act)
+		act();
+	if (is_refused)
+		return errno = ENOSPC, -1;
+	return (int)syscall(SYS_fallocate, fd, mode, from, len);
+}
 
 static void
 begin(void)
@@ -26,13 +60,13 @@ begin(void)
 	off = shm_region_off(seg, region);
 	/* The bitmap's page for these comes, and stays. */
 	cr_assert_eq(shm_commit(&fixture.self, off, 1), 0);
-	cr_assert_eq(shm_uncommit(seg, off, SHM_PAGE), SHM_PAGE);
+	cr_assert_eq(shm_uncommit(&fixture.self, off, SHM_PAGE), SHM_PAGE);
 }
 
 static void
 end(void)
 {
-	shm_region_return(seg, shm_region_of(seg, off), 4);
+	shm_region_return(&fixture.self, shm_region_of(seg, off), 4);
 	fixture_end(&fixture);
 }
 
@@ -75,16 +109,17 @@ Test(commit, makes_pages_resident_and_uncommit_gives_them_back)
 
 	cr_assert_eq(shm_commit(&fixture.self, off, 1 << 20), 0);
 	cr_expect_eq(resident(), before + (1 << 20));
-	cr_expect_eq(shm_uncommit(seg, off, 1 << 20), 1 << 20);
+	cr_expect_eq(shm_uncommit(&fixture.self, off, 1 << 20), 1 << 20);
 	cr_expect_eq(resident(), before);
 	cr_expect_eq(shm_committed_total(seg), total);
-	cr_expect_eq(shm_uncommit(seg, off, 1 << 20), 0);
+	cr_expect_eq(shm_uncommit(&fixture.self, off, 1 << 20), 0);
 }
 
 Test(commit, uncommit_leaves_pages_that_lie_partly_outside)
 {
 	cr_assert_eq(shm_commit(&fixture.self, off, 4 * SHM_PAGE), 0);
-	cr_expect_eq(shm_uncommit(seg, off + 1, 3 * SHM_PAGE), 2 * SHM_PAGE);
+	cr_expect_eq(
+	    shm_uncommit(&fixture.self, off + 1, 3 * SHM_PAGE), 2 * SHM_PAGE);
 	cr_expect_eq(shm_committed_prefix(seg, off, SHM_PAGE), SHM_PAGE);
 	cr_expect_eq(shm_committed_prefix(seg, off + SHM_PAGE, SHM_PAGE), 0);
 	cr_expect_eq(shm_committed_prefix(seg, off + 3 * SHM_PAGE, 1), 1);
@@ -135,6 +170,42 @@ Test(commit, stops_when_the_system_has_no_pages_left)
 	shm_store(&seg->super->system_pages, UINT64_MAX);
 }
 
+Test(commit, what_fails_takes_nothing_from_the_others)
+{
+	shm_system_set(seg, 1000);
+	shm_store(&seg->own_ms, shm_clock_ms() - 100000);
+	memory_left = 7;
+	cr_expect_eq(shm_commit(&fixture.self, off, 8 * SHM_PAGE), SHM_ENOMEM);
+	cr_expect_eq(shm_load(&seg->super->system_pages), 1000);
+	memory_left = SHM_MEMORY_UNKNOWN;
+	is_refused = true;
+	cr_expect_eq(shm_commit(&fixture.self, off, 8 * SHM_PAGE), SHM_ENOMEM);
+	cr_expect_eq(fixture.self.failure, SHM_FAIL_SYSTEM);
+	cr_expect_eq(shm_load(&seg->super->system_pages), 1000);
+	is_refused = false;
+	cr_expect_eq(shm_commit(&fixture.self, off, 8 * SHM_PAGE), 0);
+	cr_expect_eq(shm_load(&seg->super->system_pages), 992);
+	(void)shm_tick(seg);
+	cr_expect_eq(shm_load(&seg->super->system_pages), 992);
+	shm_system_set(seg, SHM_MEMORY_UNKNOWN);
+}
+
+Test(commit, all_clients_together_take_a_part_of_what_each_has_seen)
+{
+	struct shm_identity who = { .pid = 1 };
+	uint32_t slot[61], generation;
+
+	for (size_t i = 0; i < sizeof(slot) / sizeof(*slot); i++)
+		cr_assert_eq(
+		    shm_client_open(seg, &who, &slot[i], &generation), 0);
+	memory_left = 64000;
+	shm_store(&seg->own_ms, shm_clock_ms() - 100000);
+	cr_assert_eq(shm_commit(&fixture.self, off, SHM_PAGE), 0);
+	cr_expect_leq(shm_load(&seg->own_pages) * 64, memory_left / 4);
+	cr_expect_gt(shm_load(&seg->own_pages), 0);
+	memory_left = SHM_MEMORY_UNKNOWN;
+}
+
 Test(commit, recount_finds_what_a_killed_process_left_in_the_word)
 {
 	uint64_t total = shm_committed_total(seg);
@@ -167,7 +238,7 @@ Test(commit, far_away_commits_the_bitmaps_own_page_too)
 	cr_assert_eq(shm_commit(&fixture.self, far, 1), 0);
 	cr_expect_eq(shm_committed_total(seg), total + 2);
 	cr_expect_eq(shm_committed_prefix(seg, far, SHM_PAGE), SHM_PAGE);
-	cr_expect_eq(shm_uncommit(seg, far, SHM_PAGE), SHM_PAGE);
+	cr_expect_eq(shm_uncommit(&fixture.self, far, SHM_PAGE), SHM_PAGE);
 }
 
 /* Absent pages are not touched by those who only look. */
@@ -182,13 +253,74 @@ Test(commit, looking_allocates_nothing)
 	cr_expect_eq(resident(), before);
 }
 
-/* ---- Deaths -------------------------------------------------------------- */
+/* ---- Meanwhile ----------------------------------------------------------- */
 
 static uint64_t
 pages_by_bits(void)
 {
 	return shm_committed_pages(seg, 0, seg->len);
 }
+
+static void
+recount_and_check(void)
+{
+	uint32_t first;
+
+	cr_expect_gt(shm_committed_total(seg), pages_by_bits());
+	cr_expect_not(shm_commit_recount(seg));
+	cr_expect_eq(fixture_check(&fixture, &first), 0);
+}
+
+Test(commit, a_recount_while_pages_are_punched_leaves_the_word)
+{
+	cr_assert_eq(shm_commit(&fixture.self, off, 8 * SHM_PAGE), 0);
+	meanwhile = recount_and_check;
+	cr_expect_eq(
+	    shm_uncommit(&fixture.self, off, 8 * SHM_PAGE), 8 * SHM_PAGE);
+	cr_expect_eq(shm_committed_total(seg), pages_by_bits());
+}
+
+Test(commit, a_recount_while_pages_are_allocated_leaves_the_word)
+{
+	meanwhile = recount_and_check;
+	cr_expect_eq(shm_commit(&fixture.self, off, 8 * SHM_PAGE), 0);
+	cr_expect_eq(shm_committed_total(seg), pages_by_bits());
+}
+
+static sigjmp_buf away;
+
+static void
+on_signal(int signal)
+{
+	(void)signal;
+	siglongjmp(away, 1);
+}
+
+static void
+signal_oneself(void)
+{
+	(void)raise(SIGUSR1);
+}
+
+Test(commit, a_jump_out_of_a_handler_leaves_nothing_half_counted)
+{
+	(void)signal(SIGUSR1, on_signal);
+	if (sigsetjmp(away, 1) == 0) {
+		meanwhile = signal_oneself;
+		if (shm_commit(&fixture.self, off, 8 * SHM_PAGE) != 0)
+			cr_expect_fail("the commit");
+	}
+	cr_expect_eq(shm_load(&fixture.self.client->commit_pending), 0);
+	cr_expect_eq(shm_committed_total(seg), pages_by_bits());
+	if (sigsetjmp(away, 1) == 0) {
+		meanwhile = signal_oneself;
+		(void)shm_uncommit(&fixture.self, off, 8 * SHM_PAGE);
+	}
+	cr_expect_eq(shm_load(&fixture.self.client->commit_pending), 0);
+	cr_expect_eq(shm_committed_total(seg), pages_by_bits());
+}
+
+/* ---- Deaths -------------------------------------------------------------- */
 
 /* Leave the other client as a kill between reservation and bits does. */
 static void
@@ -221,9 +353,33 @@ Test(commit, what_the_dead_had_reserved_is_free_again_after_others_have_done)
 	shm_add(&fixture.self.client->commit_pending, 1);
 	reclaim();
 	cr_expect_eq(shm_committed_total(seg), pages_by_bits() + RESERVED);
-	(void)shm_tick(seg, UINT64_MAX);
+	(void)shm_tick(seg);
 	cr_expect_eq(shm_committed_total(seg), pages_by_bits() + RESERVED);
 	shm_sub(&fixture.self.client->commit_pending, 1);
-	(void)shm_tick(seg, UINT64_MAX);
+	(void)shm_tick(seg);
+	cr_expect_eq(shm_committed_total(seg), pages_by_bits());
+}
+
+static void
+die(void)
+{
+	_exit(0);
+}
+
+Test(commit, what_the_dead_were_giving_back_is_free_again)
+{
+	pid_t child;
+
+	cr_assert_eq(shm_commit(&fixture.other, off, 8 * SHM_PAGE), 0);
+	child = fork();
+	if (child == 0) {
+		meanwhile = die;
+		(void)shm_uncommit(&fixture.other, off, 8 * SHM_PAGE);
+		_exit(1);
+	}
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+	cr_assert_eq(shm_committed_total(seg), pages_by_bits() + 8);
+	shm_client_death(seg, fixture.other.slot);
+	reclaim();
 	cr_expect_eq(shm_committed_total(seg), pages_by_bits());
 }

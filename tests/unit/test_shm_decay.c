@@ -89,7 +89,7 @@ Test(decay, a_tick_leaves_what_was_freed_just_now)
 	uint64_t off = hole_make(100000), before;
 
 	before = shm_committed_pages(seg, off, 100000);
-	(void)shm_tick(seg, UINT64_MAX);
+	(void)shm_tick(seg);
 	cr_expect_eq(shm_committed_pages(seg, off, 100000), before);
 }
 
@@ -99,9 +99,9 @@ Test(decay, a_tick_gives_back_what_has_been_free_for_decay_ms)
 	_Atomic uint32_t *stamp =
 	    &shm_chunk(seg, off - SHM_CHUNK_HEAD)->stamp_ms;
 
-	(void)shm_tick(seg, UINT64_MAX);
+	(void)shm_tick(seg);
 	shm_store(stamp, shm_load(&seg->super->clock_ms) - 10001);
-	cr_expect_gt(shm_tick(seg, UINT64_MAX), 0);
+	cr_expect_gt(shm_tick(seg), 0);
 	cr_expect_eq(shm_committed_pages(seg, off + 4096, 90000), 0);
 }
 

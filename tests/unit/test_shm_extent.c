@@ -98,7 +98,8 @@ Test(extent, shrinks_in_place)
 Test(extent, grows_into_what_is_free_behind_and_commits_it)
 {
 	put(off[1]);
-	cr_assert_eq(shm_uncommit(seg, off[1], 40 * SHM_PAGE), 40 * SHM_PAGE);
+	cr_assert_eq(
+	    shm_uncommit(&fixture.self, off[1], 40 * SHM_PAGE), 40 * SHM_PAGE);
 	seg->pages[shm_page_of(seg, off[1])].head.size |= SHM_HOLES;
 	cr_assert(shm_heap_resize(&fixture.self, off[0], 60 * SHM_PAGE));
 	cr_expect_eq(pages_of(off[0]), 60);
@@ -178,7 +179,7 @@ Test(extent, has_what_is_there_when_it_grew_without_memory)
 	uint32_t page = shm_page_of(seg, off[0]);
 
 	put(off[1]);
-	(void)shm_uncommit(seg, off[1], 40 * SHM_PAGE);
+	(void)shm_uncommit(&fixture.self, off[1], 40 * SHM_PAGE);
 	fixture_lock(&fixture);
 	cr_assert_eq(shm_extent_grow_locked(&fixture.self, arena, page, 60), 1);
 	fixture_unlock(&fixture);

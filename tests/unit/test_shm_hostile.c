@@ -257,7 +257,7 @@ all_repair(void)
 	for (uint32_t i = 2; i < 4; i++)
 		for (int n = 0; n < 4; n++)
 			cr_assert_leq(shm_reclaim_step(seg, i, 1000, &sum), 1);
-	(void)shm_tick(seg, UINT64_MAX);
+	(void)shm_tick(seg);
 	(void)shm_trim(seg, -1, below(2));
 	cr_assert_geq(shm_check(seg, true, NULL, NULL), SHM_ERETRY);
 	if (shm_arena_trylock(fixture.arena, &fixture.daemon)) {

@@ -42,7 +42,7 @@ Test(region, a_claim_names_the_claimant_and_raises_the_watermark)
 	cr_expect_eq(shm_entry_kind(entry), SHM_REGION_CLAIMED);
 	cr_expect_eq(shm_entry_slot(entry), fixture.self.slot);
 	cr_expect_eq(shm_entry_generation(entry), fixture.self.generation);
-	shm_region_return(seg, first, 3);
+	shm_region_return(&fixture.self, first, 3);
 }
 
 Test(region, a_claim_sets_the_claimants_bits_first)
@@ -52,7 +52,7 @@ Test(region, a_claim_sets_the_claimants_bits_first)
 	cr_expect_eq(shm_load(&seg->client_bits[(uint64_t)fixture.other.slot *
 			 seg->n_bit_words]),
 	    3u << first);
-	shm_region_return(seg, first, 2);
+	shm_region_return(&fixture.self, first, 2);
 }
 
 Test(region, two_claimants_never_get_the_same)
@@ -60,29 +60,29 @@ Test(region, two_claimants_never_get_the_same)
 	uint32_t a = claim(&fixture.self, 1), b = claim(&fixture.other, 1);
 
 	cr_expect_neq(a, b);
-	shm_region_return(seg, a, 1);
-	shm_region_return(seg, b, 1);
+	shm_region_return(&fixture.self, a, 1);
+	shm_region_return(&fixture.self, b, 1);
 }
 
 Test(region, what_was_returned_is_claimed_again_below_the_watermark)
 {
 	uint32_t a = claim(&fixture.self, 1), b = claim(&fixture.self, 1);
 
-	shm_region_return(seg, a, 1);
+	shm_region_return(&fixture.self, a, 1);
 	cr_expect_eq(claim(&fixture.other, 1), a);
 	cr_expect_eq(shm_regions_used(seg), 2);
-	shm_region_return(seg, a, 1);
-	shm_region_return(seg, b, 1);
+	shm_region_return(&fixture.self, a, 1);
+	shm_region_return(&fixture.self, b, 1);
 }
 
 Test(region, a_run_uses_free_regions_at_the_watermark)
 {
 	uint32_t a = claim(&fixture.self, 1), b = claim(&fixture.self, 1);
 
-	shm_region_return(seg, b, 1);
+	shm_region_return(&fixture.self, b, 1);
 	cr_expect_eq(claim(&fixture.self, 3), b);
-	shm_region_return(seg, a, 1);
-	shm_region_return(seg, b, 3);
+	shm_region_return(&fixture.self, a, 1);
+	shm_region_return(&fixture.self, b, 3);
 }
 
 Test(region, more_than_there_are_is_refused)
@@ -107,7 +107,7 @@ Test(region, a_return_gives_the_pages_back)
 	cr_assert_eq(
 	    shm_commit(&fixture.self, shm_region_off(seg, first), SHM_REGION),
 	    0);
-	shm_region_return(seg, first, 1);
+	shm_region_return(&fixture.self, first, 1);
 	cr_expect_eq(shm_committed_total(seg), total);
 	cr_expect_eq(shm_region_get(seg, first), 0);
 }
@@ -138,5 +138,5 @@ Test(region, a_piece_behind_a_claimed_front_is_no_run)
 	    shm_region_entry(SHM_REGION_MORE, 0, fixture.self.slot,
 		fixture.self.generation));
 	cr_expect_not(shm_region_run(seg, region + 1, &first, &n));
-	shm_region_return(seg, region, 2);
+	shm_region_return(&fixture.self, region, 2);
 }

@@ -170,6 +170,6 @@ Test(repair, a_claim_passes_over_a_free_entry_that_names_somebody)
 	    &seg->regions[region], shm_region_entry(SHM_REGION_FREE, 0, 7, 1));
 	cr_assert_eq(shm_region_claim(&fixture.other, 1, false, &next), 0);
 	cr_expect_neq(next, region);
-	shm_region_return(seg, next, 1);
+	shm_region_return(&fixture.self, next, 1);
 	shm_put(&seg->regions[region], 0);
 }

@@ -115,7 +115,7 @@ Test(thread, what_a_pin_of_nobody_holds_back_is_let_go_at_the_next_tick)
 	shm_put(&seg->pins->high, 12);
 	shm_put(&pin->epoch, 1);
 	cr_expect_eq(shm_epoch_oldest(seg), 1);
-	(void)shm_tick(seg, UINT64_MAX);
+	(void)shm_tick(seg);
 	cr_expect_eq(shm_epoch_oldest(seg), UINT64_MAX);
 	/* Nor does one that names a client with a record of its own. */
 	shm_put(&pin->owner, owner_of(&fixture.self));
@@ -126,8 +126,8 @@ Test(thread, what_a_pin_of_nobody_holds_back_is_let_go_at_the_next_tick)
 	/* Nor does one of a client who isn't there. */
 	shm_put(&pin->owner, shm_pin_owner(4000, 1));
 	shm_put(&pin->epoch, 1);
-	(void)shm_tick(seg, UINT64_MAX);
-	(void)shm_tick(seg, UINT64_MAX);
+	(void)shm_tick(seg);
+	(void)shm_tick(seg);
 	cr_expect_eq(shm_epoch_oldest(seg), UINT64_MAX);
 	cr_expect_eq(shm_get(&pin->owner), 0);
 }
