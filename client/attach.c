@@ -396,23 +396,34 @@ daemon_probe(struct shmalloc *heap)
 	return error;
 }
 
-bool
-heap_is_gone(struct shmalloc *heap)
+/* Look whether another segment has taken this one's place, unless somebody else
+ * looks, or changes the connection. */
+static void
+gone_look(struct shmalloc *heap, uint32_t now)
 {
-	uint32_t now = shm_clock_ms(), before = atomic_load(&heap->looked_ms);
 	struct heap_guard *guard = heap->guard;
 
-	if (SHM_LIKELY(now - before < LOOK_MS) || atomic_load(&heap->is_gone))
-		return atomic_load(&heap->is_gone);
-	/* Somebody else looks, or changes the connection. */
 	if (pthread_mutex_trylock(&guard->lock) != 0)
-		return false;
+		return;
 	atomic_store(&heap->looked_ms, now);
 	if (atomic_load(&guard->is_attached) && heap->socket >= 0 &&
 	    daemon_has_ended(heap->socket) &&
 	    daemon_probe(heap) == SHMALLOC_EGONE)
 		atomic_store(&heap->is_gone, true);
 	(void)pthread_mutex_unlock(&guard->lock);
+}
+
+bool
+heap_is_gone(struct shmalloc *heap)
+{
+	uint32_t now = shm_clock_ms(), before = atomic_load(&heap->looked_ms);
+	sigset_t signals;
+
+	if (SHM_LIKELY(now - before < LOOK_MS) || atomic_load(&heap->is_gone))
+		return atomic_load(&heap->is_gone);
+	heap_signals_hold(&signals);
+	gone_look(heap, now);
+	heap_signals_release(&signals);
 	return atomic_load(&heap->is_gone);
 }
 

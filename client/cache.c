@@ -4,7 +4,6 @@
 #include "client/cache.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,7 +36,9 @@ heap_forget(struct cache *cache)
 {
 	struct heap_guard *guard = cache->heap->guard;
 	struct cache **place;
+	sigset_t signals;
 
+	heap_signals_hold(&signals);
 	(void)pthread_mutex_lock(&guard->lock);
 	for (place = &guard->caches; *place; place = &(*place)->next_of_heap)
 		if (*place == cache) {
@@ -45,6 +46,7 @@ heap_forget(struct cache *cache)
 			break;
 		}
 	(void)pthread_mutex_unlock(&guard->lock);
+	heap_signals_release(&signals);
 }
 
 void
@@ -191,7 +193,7 @@ struct cache *
 cache_find(struct shmalloc *heap)
 {
 	struct cache *cache;
-	sigset_t all, old;
+	sigset_t signals;
 
 	if (!heap)
 		return errno = EINVAL, NULL;
@@ -201,12 +203,11 @@ cache_find(struct shmalloc *heap)
 		if (cache->heap == heap)
 			return cache_current = cache;
 	/* A handler that came in here would find half a cache. */
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	heap_signals_hold(&signals);
 	cache = cache_make(heap);
 	if (cache)
 		cache_current = cache;
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	heap_signals_release(&signals);
 	return cache;
 }
 

@@ -66,7 +66,9 @@ struct cache {
 	uint64_t hits_counted;
 	uint32_t pressure;             /* super->pressure, as last seen */
 	struct cache_retired *retired; /* malloc'd */
-	size_t n_retired, room_retired, n_stamped;
+	/* Of that list: the first n_gone have been put back, n_stamped have
+	 * their stamps; n_gone <= n_stamped <= n_retired <= room_retired. */
+	size_t n_gone, n_stamped, n_retired, room_retired;
 	struct shmalloc_failure failure;
 	struct cache *next;         /* of this thread: other attachments */
 	struct cache *next_of_heap; /* Guarded by heap->guard->lock */

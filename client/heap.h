@@ -5,6 +5,7 @@
 #define CLIENT_HEAP_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include <shmalloc/shmalloc.h>
@@ -41,6 +42,26 @@ struct shmalloc {
 	_Atomic uint32_t looked_ms;
 	_Atomic bool is_gone; /* another segment has taken this one's place */
 };
+
+/*
+ * Hold this thread's signals, and let them come: around what a handler must not
+ * leave by a jump because the next call could not settle it, which is a lock of
+ * ours and whatever libc does under its own.
+ */
+static inline void
+heap_signals_hold(sigset_t *ret_old)
+{
+	sigset_t all;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, ret_old);
+}
+
+static inline void
+heap_signals_release(const sigset_t *old)
+{
+	(void)pthread_sigmask(SIG_SETMASK, old, NULL);
+}
 
 /*
  * Make sure that this process is a client of its own: attach again in a forked

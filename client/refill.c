@@ -343,7 +343,8 @@ cache_begin(struct cache *cache, size_t size)
 	if (SHM_UNLIKELY(heap_is_gone(cache->heap)))
 		return cache_gone(cache, size), false;
 	cache_refresh(cache);
-	if (cache->n_retired || shm_load(&cache->heap->guard->n_orphans))
+	if (cache->n_retired != cache->n_gone ||
+	    shm_load(&cache->heap->guard->n_orphans))
 		cache_reap(cache);
 	if (size > most)
 		return cache_fail(cache, SHM_FAIL_TOO_LARGE, size), false;

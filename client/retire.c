@@ -21,8 +21,7 @@ pending_add(struct cache *cache, uint64_t len, int64_t n)
 
 	shm_add(&client->retired_bytes, n * (int64_t)len);
 	shm_add(&client->retired_chunks, n);
-	shm_add(&cache->self.seg->super->retired_bytes,
-	    (uint64_t)(n * (int64_t)len));
+	shm_add(&cache->self.seg->super->retired_bytes, n * (int64_t)len);
 }
 
 static void
@@ -33,8 +32,11 @@ retired_stamp(struct cache *cache)
 	if (cache->n_stamped == cache->n_retired)
 		return;
 	stamp = shm_epoch_stamp(cache->self.seg);
-	while (cache->n_stamped < cache->n_retired)
-		cache->retired[cache->n_stamped++].stamp = stamp;
+	while (cache->n_stamped < cache->n_retired) {
+		cache->retired[cache->n_stamped].stamp = stamp;
+		atomic_signal_fence(memory_order_seq_cst);
+		cache->n_stamped++;
+	}
 }
 
 /* Put a retired object that nobody can be reading back. */
@@ -63,7 +65,9 @@ static void
 orphans_adopt(struct cache *cache)
 {
 	struct heap_guard *guard = cache->heap->guard;
+	sigset_t signals;
 
+	heap_signals_hold(&signals);
 	(void)pthread_mutex_lock(&guard->lock);
 	while (guard->n_orphans && cache_retire_room(cache) == 0) {
 		cache->retired[cache->n_retired] =
@@ -71,64 +75,75 @@ orphans_adopt(struct cache *cache)
 		cache->retired[cache->n_retired++].stamp = 0;
 	}
 	(void)pthread_mutex_unlock(&guard->lock);
+	heap_signals_release(&signals);
 }
 
 void
 cache_bequeath(struct cache *cache)
 {
 	struct heap_guard *guard = cache->heap->guard;
+	size_t n = cache->n_retired - cache->n_gone, before;
 	struct cache_retired *list;
-	size_t n;
+	sigset_t signals;
 
+	heap_signals_hold(&signals);
 	(void)pthread_mutex_lock(&guard->lock);
-	n = guard->n_orphans + cache->n_retired;
-	list = cache->n_retired ? realloc(guard->orphans, n * sizeof(*list))
-				: NULL;
+	before = guard->n_orphans;
+	list = n ? realloc(guard->orphans, (before + n) * sizeof(*list)) : NULL;
 	/* Without memory they stay RETIRED until this process has detached or
 	 * ended. */
 	if (list) {
-		memcpy(list + guard->n_orphans, cache->retired,
-		    cache->n_retired * sizeof(*list));
+		memcpy(list + before, cache->retired + cache->n_gone,
+		    n * sizeof(*list));
 		guard->orphans = list;
-		guard->n_orphans = n;
+		guard->n_orphans = before + n;
 	}
 	(void)pthread_mutex_unlock(&guard->lock);
 	free(cache->retired);
 	cache->retired = NULL;
-	cache->n_retired = cache->n_stamped = cache->room_retired = 0;
+	cache->n_gone = cache->n_retired = cache->n_stamped = 0;
+	cache->room_retired = 0;
+	heap_signals_release(&signals);
 }
 
+/* An object leaves the list before it is put back: if a jump leaves us after
+ * that, the list must not name what may be somebody's again. */
 void
 cache_reap(struct cache *cache)
 {
 	uint64_t oldest;
-	size_t n = 0;
 
 	if (SHM_UNLIKELY(shm_load(&cache->heap->guard->n_orphans)))
 		orphans_adopt(cache);
 	retired_stamp(cache);
 	oldest = shm_epoch_oldest(cache->self.seg);
 	/* Stamps rise along the list. */
-	while (n < cache->n_retired && cache->retired[n].stamp < oldest)
-		retired_free(cache, &cache->retired[n++]);
-	/* There is no list at all before the first retire. */
-	if (n == 0)
-		return;
-	cache->n_retired -= n;
-	cache->n_stamped -= n;
-	memmove(cache->retired, cache->retired + n,
-	    cache->n_retired * sizeof(*cache->retired));
+	while (cache->n_gone < cache->n_retired &&
+	    cache->retired[cache->n_gone].stamp < oldest) {
+		const struct cache_retired *retired =
+		    &cache->retired[cache->n_gone++];
+
+		atomic_signal_fence(memory_order_seq_cst);
+		retired_free(cache, retired);
+	}
 }
 
-int
-cache_retire_room(struct cache *cache)
+/* Drop the entries of what has gone, and make room for as many as are left. */
+static int
+retired_grow(struct cache *cache)
 {
-	size_t room = cache->room_retired ? cache->room_retired * 2 : BATCH;
-	void *list;
+	size_t left = cache->n_retired - cache->n_gone;
+	size_t room = left < BATCH ? BATCH : 2 * left;
+	struct cache_retired *list = cache->retired;
 
-	if (cache->n_retired < cache->room_retired)
+	if (left)
+		memmove(list, list + cache->n_gone, left * sizeof(*list));
+	cache->n_retired = left;
+	cache->n_stamped -= cache->n_gone;
+	cache->n_gone = 0;
+	if (room <= cache->room_retired)
 		return 0;
-	list = realloc(cache->retired, room * sizeof(*cache->retired));
+	list = realloc(list, room * sizeof(*list));
 	if (!list)
 		return SHMALLOC_ENOMEM;
 	cache->retired = list;
@@ -136,13 +151,29 @@ cache_retire_room(struct cache *cache)
 	return 0;
 }
 
+int
+cache_retire_room(struct cache *cache)
+{
+	sigset_t signals;
+	int error;
+
+	if (cache->n_retired < cache->room_retired)
+		return 0;
+	heap_signals_hold(&signals);
+	error = retired_grow(cache);
+	heap_signals_release(&signals);
+	return error;
+}
+
 void
 cache_retire(struct cache *cache, uint64_t off)
 {
 	uint64_t size = shm_heap_size(cache->self.seg, off);
 
-	cache->retired[cache->n_retired++] =
+	cache->retired[cache->n_retired] =
 	    (struct cache_retired){ off, 0, size };
+	atomic_signal_fence(memory_order_seq_cst);
+	cache->n_retired++;
 	pending_add(cache, size, 1);
 	cache_count_held(cache, cache->self.slot, size, -1);
 	if (cache->n_retired % BATCH == 0)
@@ -199,6 +230,14 @@ cache_gone(struct cache *cache, uint64_t asked)
 	return 0;
 }
 
+static bool
+too_much_waits(const struct shm_seg *seg, uint64_t limit)
+{
+	int64_t now = shm_load(&seg->super->retired_bytes);
+
+	return limit != 0 && now > 0 && (uint64_t)now > limit;
+}
+
 bool
 cache_quota(struct cache *cache, uint64_t size)
 {
@@ -214,10 +253,10 @@ cache_quota(struct cache *cache, uint64_t size)
 			return cache_fail(cache, SHM_FAIL_QUOTA, size), false;
 	}
 	limit = self->param[SHM_PARAM_retire_limit];
-	if (limit == 0 || shm_load(&self->seg->super->retired_bytes) <= limit)
+	if (!too_much_waits(self->seg, limit))
 		return true;
 	cache_reap(cache);
-	if (shm_load(&self->seg->super->retired_bytes) <= limit)
+	if (!too_much_waits(self->seg, limit))
 		return true;
 	return cache_fail(cache, SHM_FAIL_READER, size), false;
 }

@@ -102,9 +102,9 @@ claim_settle(struct cache *cache, struct shm_root *mine)
 	return 0;
 }
 
-/* One try at making the root NAME.  0, SHM_ERETRY, or an error. */
+/* See root_try(). */
 static int
-root_try(struct cache *cache, const char *name, struct shm_root **ret_root)
+root_try_held(struct cache *cache, const char *name, struct shm_root **ret_root)
 {
 	struct shm_root *root = NULL;
 	int error = root_claim(cache, &root);
@@ -128,6 +128,20 @@ root_try(struct cache *cache, const char *name, struct shm_root **ret_root)
 	shm_put(&root->state, SHM_ROOT_READY);
 	*ret_root = root;
 	return 0;
+}
+
+/* One try at making the root NAME, which is not left by a jump: a claim without
+ * its claimant would be in everybody's way.  0, SHM_ERETRY, or an error. */
+static int
+root_try(struct cache *cache, const char *name, struct shm_root **ret_root)
+{
+	sigset_t signals;
+	int error;
+
+	heap_signals_hold(&signals);
+	error = root_try_held(cache, name, ret_root);
+	heap_signals_release(&signals);
+	return error;
 }
 
 /* Make the root NAME, unless somebody else has meanwhile.  SHM_EBUSY also if a

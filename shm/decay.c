@@ -460,7 +460,7 @@ retired_recount(struct shm_seg *seg)
 		if (shm_load(&client->state) != SHM_CLIENT_FREE)
 			sum += shm_load(&client->retired_bytes);
 	}
-	shm_store(&seg->super->retired_bytes, sum > 0 ? (uint64_t)sum : 0);
+	shm_store(&seg->super->retired_bytes, sum > 0 ? sum : 0);
 }
 
 uint64_t
@@ -475,7 +475,7 @@ shm_tick(struct shm_seg *seg)
 	retired_recount(seg);
 	shm_pins_tidy(seg);
 	/* Whoever reads now and stays is behind from here on. */
-	if (shm_load(&seg->super->retired_bytes))
+	if (shm_load(&seg->super->retired_bytes) > 0)
 		(void)shm_epoch_stamp(seg);
 	if (seg->has_leftovers)
 		seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;

@@ -204,8 +204,9 @@ struct shm_super {
 
 	/* Atomic: the readers' epoch; see shm/epoch.h. */
 	_Alignas(SHM_CACHELINE) _Atomic uint64_t epoch;
-	/* Atomic: bytes that wait for readers. */
-	_Alignas(SHM_CACHELINE) _Atomic uint64_t retired_bytes;
+	/* Atomic: bytes that wait for readers; for a moment less than none,
+	 * when the daemon sums up between a client's two subtractions. */
+	_Alignas(SHM_CACHELINE) _Atomic int64_t retired_bytes;
 
 	/* Counters of dead clients (Daemon only) and of recoveries. */
 	_Alignas(SHM_CACHELINE) _Atomic uint64_t failures[SHM_FAILURES];

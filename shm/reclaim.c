@@ -404,7 +404,7 @@ slot_free(struct shm_seg *seg, struct shm_client *client)
 
 	shm_counters_fold(seg, client);
 	if (retired > 0)
-		shm_sub(&seg->super->retired_bytes, (uint64_t)retired);
+		shm_sub(&seg->super->retired_bytes, retired);
 	shm_store(&client->death, shm_epoch_stamp(seg));
 	shm_put(&client->state, SHM_CLIENT_FREE);
 	shm_bump(&seg->super->recovered_clients, 1);

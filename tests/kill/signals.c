@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shm/commit.h"
 #include "tests/kill/freeze.h"
 #include "tests/kill/run.h"
 
@@ -90,6 +91,16 @@ objects_are_apart(struct kill_scene *scene, size_t first, size_t second)
 	return true;
 }
 
+/* Nobody's claim is in the way of a new name. */
+static bool
+roots_are_made(struct kill_scene *scene)
+{
+	shmalloc_slot *slot;
+
+	return shmalloc_root(scene->heap, "after", &slot) == 0 &&
+	    shmalloc_root_remove(scene->heap, "after") == 0;
+}
+
 bool
 signals_run(struct kill_scene *scene, kill_fn *run)
 {
@@ -105,7 +116,9 @@ signals_run(struct kill_scene *scene, kill_fn *run)
 	/* Now what was left is settled. */
 	return is_good && shmalloc_enter(scene->heap) == 0 &&
 	    shmalloc_exit(scene->heap) == 0 &&
-	    (kill_board->is_stepped || objects_are_apart(scene, 850, 900)) &&
+	    (kill_board->is_stepped ||
+		(objects_are_apart(scene, 850, 900) &&
+		    roots_are_made(scene))) &&
 	    shmalloc_alloc(scene->heap, 700) != 0 && kill_board->result[0] == 0;
 }
 
@@ -121,6 +134,24 @@ struct pass {
 	size_t n;
 };
 
+/* No list names what had left it before a jump. */
+static bool
+nothing_left_twice(const struct shm_seg *seg)
+{
+	for (uint32_t i = SHM_DAEMON_SLOT + 1; i < 8; i++) {
+		const struct shm_client *client = &seg->clients[i];
+
+		if (shm_committed_prefix(seg, shm_offset_of(seg, client),
+			sizeof(*client)) < sizeof(*client))
+			break;
+		if (shm_load(&client->retired_bytes) >= 0)
+			continue;
+		(void)printf("# something was given back twice\n");
+		return false;
+	}
+	return true;
+}
+
 /* Judge what the live segment is now. */
 static bool
 end_judge(struct kill_run *run, struct pass *pass, bool is_call)
@@ -131,6 +162,7 @@ end_judge(struct kill_run *run, struct pass *pass, bool is_call)
 	(void)copy_notice(end, &run->rig.live);
 	copy_restore(end, &end->seg);
 	if (end->is_torn || !judge_commit(&end->seg) ||
+	    !nothing_left_twice(&end->seg) ||
 	    !judge(&end->seg, run->slot, &now))
 		return false;
 	if (pass->n < sizeof(pass->seen) / sizeof(*pass->seen)) {
@@ -183,6 +215,7 @@ signal_try(struct kill_run *run, struct pass *pass, int signal, bool is_stepped)
 	is_good = is_good && freeze_load(&frozen, run->trace.pid);
 	freeze_free(&frozen);
 	run->trace.steps = steps;
+	kill_board->is_stepped = true;
 	pass->points->runs++;
 	return is_good;
 }
@@ -225,6 +258,7 @@ signals_test(struct kill_run *run, struct kill_points *points)
 
 	memset(&pass, 0, sizeof(pass));
 	pass.points = points;
+	kill_board->is_stepped = true;
 	is_good = copy_open(&pass.end, &run->rig.live) &&
 	    run_all(run, signals_try, &pass) && outcomes_are_right(run, &pass);
 	copy_close(&pass.end);

@@ -178,3 +178,18 @@ Test(client_threads, threads_share_one_attachment_and_nothing_is_lost)
 	cr_assert_eq(stats.bytes.pending, 0);
 	shm_stats_release(&stats);
 }
+
+/* The daemon may sum up between a client's two subtractions. */
+Test(client_threads, a_sum_below_none_of_what_waits_refuses_nothing)
+{
+	const struct shm_tunable_change limit = { SHM_PARAM_retire_limit,
+		4096 };
+	uint32_t bad;
+
+	heap_make();
+	cr_assert_eq(shm_tunables_set(&heap.seg, 1, &limit, &bad), 0);
+	shm_store(&heap.seg.super->retired_bytes, -100);
+	cr_expect_neq(shmalloc_alloc(&heap, 100000), 0);
+	shm_store(&heap.seg.super->retired_bytes, 4097);
+	cr_expect_eq(shmalloc_alloc(&heap, 100000), 0);
+}
