@@ -277,7 +277,7 @@ aligned_slow(struct cache *cache, size_t align, size_t size)
 	if (size >= shm_heap_threshold(self) ||
 	    size > SHM_CHUNK_MAX - SHM_REGION_TAIL - 2 * align)
 		return cache_alloc_pages(cache, size);
-	if (!cache_begin(cache, size))
+	if (!cache_begin(cache, size, size))
 		return 0;
 	off =
 	    shm_heap_take_aligned(self, shm_chunk_size(size), (uint32_t)align);
@@ -349,8 +349,6 @@ resize_here(struct cache *cache, shmalloc_off off, size_t size)
 	uint64_t before = shm_heap_size(seg, off), after;
 	bool is_extent;
 
-	if (size > before && !cache_begin(cache, size - before))
-		return false;
 	if (!shm_heap_resize(&cache->self, off, size))
 		return false;
 	after = shm_heap_size(seg, off);
@@ -384,6 +382,10 @@ shmalloc_realloc(struct shmalloc *heap, shmalloc_off off, size_t size)
 	}
 	cache_refresh(cache);
 	have = shm_heap_usable(&heap->seg, off);
+	if (size > have && !cache_begin(cache, size, size - have)) {
+		cache_leave(cache);
+		return 0;
+	}
 	if (resize_here(cache, off, size)) {
 		cache_fill_new(cache, off, have);
 		cache_leave(cache);

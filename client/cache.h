@@ -94,11 +94,12 @@ struct cache *cache_enter(struct shmalloc *heap);
 void cache_leave(struct cache *cache);
 
 /*
- * See to what comes before any allocation of SIZE bytes but a hit: is the
- * segment still anybody's, tunables, what waits for readers, limits.  False: it
- * may not be made; errno and the failure say why.
+ * See to what comes before any allocation of SIZE bytes but a hit, MORE of them
+ * beyond what the caller has: is the segment still anybody's, tunables, what
+ * waits for readers, limits.  False: it may not be made; errno and the failure
+ * say why.
  */
-bool cache_begin(struct cache *cache, size_t size) SHM_MUSTCHECK;
+bool cache_begin(struct cache *cache, size_t size, size_t more) SHM_MUSTCHECK;
 
 /* Allocate through the slow path: refill, or go to the arenas.  SIZE may be
  * anything.  The object is OWNED.  0 and errno. */
@@ -151,8 +152,9 @@ void cache_fail(struct cache *cache, enum shm_failure reason, uint64_t asked);
 /* The same, because another segment has taken this one's place; 0. */
 uint64_t cache_gone(struct cache *cache, uint64_t asked);
 
-/* Is the allocation of SIZE bytes within limit.client and retire.limit? */
-bool cache_quota(struct cache *cache, uint64_t size);
+/* Is the allocation of SIZE bytes, MORE of them new, within limit.client and
+ * retire.limit? */
+bool cache_quota(struct cache *cache, uint64_t size, uint64_t more);
 
 /* What `fill.alloc` says of a new object, from its byte FROM on, and
  * `fill.free` of one that is ours and on its way back. */

@@ -336,7 +336,7 @@ large_alloc(struct cache *cache, size_t size, bool is_extent)
 }
 
 bool
-cache_begin(struct cache *cache, size_t size)
+cache_begin(struct cache *cache, size_t size, size_t more)
 {
 	uint64_t most = (uint64_t)cache->self.seg->n_regions * SHM_REGION;
 
@@ -348,19 +348,20 @@ cache_begin(struct cache *cache, size_t size)
 		cache_reap(cache);
 	if (size > most)
 		return cache_fail(cache, SHM_FAIL_TOO_LARGE, size), false;
-	return cache_quota(cache, size);
+	return cache_quota(cache, size, more);
 }
 
 shmalloc_off
 cache_alloc_pages(struct cache *cache, size_t size)
 {
-	return cache_begin(cache, size) ? large_alloc(cache, size, true) : 0;
+	return cache_begin(cache, size, size) ? large_alloc(cache, size, true)
+					      : 0;
 }
 
 shmalloc_off
 cache_alloc(struct cache *cache, size_t size)
 {
-	if (!cache_begin(cache, size))
+	if (!cache_begin(cache, size, size))
 		return 0;
 	if (size <= cache->max)
 		return class_alloc(cache, size);

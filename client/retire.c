@@ -239,7 +239,7 @@ too_much_waits(const struct shm_seg *seg, uint64_t limit)
 }
 
 bool
-cache_quota(struct cache *cache, uint64_t size)
+cache_quota(struct cache *cache, uint64_t size, uint64_t more)
 {
 	struct shm_self *self = &cache->self;
 	uint64_t limit = self->param[SHM_PARAM_limit_client];
@@ -249,7 +249,7 @@ cache_quota(struct cache *cache, uint64_t size)
 		cache_count(cache,
 		    size <= cache->max ? shm_class(shm_chunk_size(size)) : 0);
 		held = shm_load(&self->client->held_bytes);
-		if (size > limit || (held > 0 && (uint64_t)held > limit - size))
+		if (more > limit || (held > 0 && (uint64_t)held > limit - more))
 			return cache_fail(cache, SHM_FAIL_QUOTA, size), false;
 	}
 	limit = self->param[SHM_PARAM_retire_limit];
