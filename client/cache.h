@@ -59,11 +59,10 @@ struct cache {
 	/* Slow path. */
 	struct shm_self self;
 	struct shm_pin *pin;
-	uint32_t depth;        /* enters without exit */
-	uint32_t depth_before; /* `depth` when the present call began */
-	uint64_t cap_bytes;    /* sum of cap x size */
-	uint32_t hand;         /* class to shrink next */
-	uint64_t hits_counted;
+	uint32_t depth;                /* enters without exit */
+	uint32_t depth_before;         /* `depth` when the present call began */
+	uint64_t cap_bytes;            /* sum of cap x size */
+	uint32_t hand;                 /* class to shrink next */
 	uint32_t pressure;             /* super->pressure, as last seen */
 	struct cache_retired *retired; /* malloc'd */
 	/* Of that list: the first n_gone have been put back, n_stamped have

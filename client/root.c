@@ -45,7 +45,7 @@ claim_is_dead(const struct shm_seg *seg, uint64_t claim)
 {
 	uint32_t slot = (uint32_t)(claim & 0xffffffff) - 1;
 
-	return slot >= SHM_CLIENTS ||
+	return !shm_client_is_there(seg, slot) ||
 	    shm_get(&seg->clients[slot].state) != SHM_CLIENT_LIVE ||
 	    shm_load(&seg->clients[slot].generation) != claim >> 32;
 }

@@ -30,12 +30,12 @@ is_waited_for(const struct segment *segment)
 	return false;
 }
 
-/* The live client whose thread has the pin I; NULL if nobody we know. */
+/* The live client whose thread is reader I; NULL if nobody we know. */
 static struct slot *
 pin_slot(const struct segment *segment, uint32_t i)
 {
 	uint64_t owner;
-	(void)shm_thread_reader(&segment->seg, i, &owner);
+	(void)shm_reader_epoch(&segment->seg, i, &owner);
 	uint32_t slot = shm_owner_slot(owner);
 	struct slot *holder = slot < SHM_CLIENTS ? segment->slots[slot] : NULL;
 	if (holder == NULL || holder->state == SLOT_RECLAIMING ||
@@ -44,12 +44,12 @@ pin_slot(const struct segment *segment, uint32_t i)
 	return holder;
 }
 
-/* How long pin I has been behind, now being NOW_MS; 0: it isn't. */
+/* How long reader I has been behind, now being NOW_MS; 0: it isn't. */
 static uint64_t
 pin_lag_ms(const struct segment *segment, struct reader_lag *lag, uint32_t i,
     uint64_t now_ms)
 {
-	uint64_t owner, epoch = shm_thread_reader(&segment->seg, i, &owner);
+	uint64_t owner, epoch = shm_reader_epoch(&segment->seg, i, &owner);
 	if (epoch == 0 || epoch >= shm_get(&segment->seg.super->epoch)) {
 		lag->epoch = 0;
 		return 0;
@@ -119,7 +119,6 @@ void
 reader_tick(struct segment *segment)
 {
 	uint64_t most_ms = tune_value(segment, SHM_PARAM_reader_evict_ms);
-	uint32_t n = shm_threads_used(&segment->seg);
 	if (most_ms == 0 || !is_waited_for(segment)) {
 		free(segment->readers);
 		segment->readers = NULL;
@@ -127,11 +126,11 @@ reader_tick(struct segment *segment)
 	}
 	if (segment->readers == NULL)
 		segment->readers =
-		    calloc(SHM_THREADS, sizeof *segment->readers);
+		    calloc(SHM_READERS, sizeof *segment->readers);
 	if (segment->readers == NULL)
 		return;
 	uint64_t now_ms = server_now_ms();
-	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++) {
+	for (uint32_t i = 0; (i = shm_reader_next(&segment->seg, i)) != 0;) {
 		uint64_t lag_ms =
 		    pin_lag_ms(segment, &segment->readers[i], i, now_ms);
 		struct slot *slot =

@@ -14,8 +14,7 @@ client_is_used(const struct shm_seg *seg, uint32_t slot, uint32_t generation)
 {
 	const struct shm_client *client;
 
-	if (slot < SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
-	    !shm_client_is_there(seg, slot))
+	if (slot < SHM_DAEMON_SLOT || !shm_client_is_there(seg, slot))
 		return false;
 	client = &seg->clients[slot];
 	if (shm_get(&client->state) == SHM_CLIENT_FREE)

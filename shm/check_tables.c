@@ -16,8 +16,7 @@ claimant_is_there(const struct shm_seg *seg, uint64_t entry)
 {
 	uint32_t slot = shm_entry_slot(entry);
 
-	return slot >= SHM_DAEMON_SLOT && slot < SHM_CLIENTS &&
-	    shm_client_is_there(seg, slot) &&
+	return slot >= SHM_DAEMON_SLOT && shm_client_is_there(seg, slot) &&
 	    shm_get(&seg->clients[slot].state) != SHM_CLIENT_FREE;
 }
 
@@ -120,8 +119,7 @@ watermark_check(struct shm_check *check)
 static bool
 commits_go_on(const struct shm_seg *seg)
 {
-	for (uint32_t i = SHM_DAEMON_SLOT;
-	     i < SHM_CLIENTS && shm_client_is_there(seg, i); i++)
+	for (uint32_t i = SHM_DAEMON_SLOT; shm_client_is_there(seg, i); i++)
 		if (shm_get(&seg->clients[i].state) != SHM_CLIENT_FREE &&
 		    shm_get(&seg->clients[i].commit_pending))
 			return true;

@@ -19,15 +19,6 @@
  */
 #define SLOT_REST 64
 
-static bool
-client_is_there(const struct shm_seg *seg, uint32_t slot)
-{
-	uint64_t off = shm_offset_of(seg, &seg->clients[slot]);
-
-	return shm_committed_prefix(seg, off, sizeof(struct shm_client)) ==
-	    sizeof(struct shm_client);
-}
-
 void
 shm_daemon_self(struct shm_seg *seg, struct shm_self *ret_self)
 {
@@ -50,7 +41,7 @@ slot_choose(const struct shm_seg *seg, const struct shm_identity *who)
 
 		if (who->is_taken && who->is_taken(who->arg, i))
 			continue;
-		if (!client_is_there(seg, i)) {
+		if (!shm_client_is_there(seg, i)) {
 			fresh = i;
 			break;
 		}
@@ -131,7 +122,7 @@ shm_client_death(struct shm_seg *seg, uint32_t slot)
 	struct shm_client *client = &seg->clients[slot];
 
 	if (slot <= SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
-	    !client_is_there(seg, slot) ||
+	    !shm_client_is_there(seg, slot) ||
 	    shm_load(&client->state) != SHM_CLIENT_LIVE)
 		return;
 	shm_store(&client->settled, 0);

@@ -138,22 +138,13 @@ change_end(struct shm_self *self, uint64_t n, const sigset_t *signals)
 	(void)pthread_sigmask(SIG_SETMASK, signals, NULL);
 }
 
-static bool
-client_is_there(const struct shm_seg *seg, uint32_t slot)
-{
-	uint64_t off = shm_offset_of(seg, &seg->clients[slot]);
-
-	return shm_committed_prefix(seg, off, 1) != 0;
-}
-
 /* Slots get their pages in order, so none is behind the first that has none. */
 static uint32_t
 clients_live(const struct shm_seg *seg)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = SHM_DAEMON_SLOT;
-	     i < SHM_CLIENTS && client_is_there(seg, i); i++)
+	for (uint32_t i = SHM_DAEMON_SLOT; shm_client_is_there(seg, i); i++)
 		n += shm_load(&seg->clients[i].state) == SHM_CLIENT_LIVE;
 	return n;
 }
@@ -409,6 +400,16 @@ shm_committed_pages(const struct shm_seg *seg, uint64_t off, uint64_t len)
 	return first < last ? bits_count(seg, first, last) : 0;
 }
 
+bool
+shm_client_is_there(const struct shm_seg *seg, uint32_t slot)
+{
+	uint64_t size = sizeof(struct shm_client);
+
+	return slot < SHM_CLIENTS &&
+	    shm_committed_prefix(
+		seg, shm_offset_of(seg, &seg->clients[slot]), size) == size;
+}
+
 uint64_t
 shm_committed_total(const struct shm_seg *seg)
 {
@@ -419,8 +420,7 @@ shm_committed_total(const struct shm_seg *seg)
 static bool
 commits_go_on(const struct shm_seg *seg)
 {
-	for (uint32_t i = SHM_DAEMON_SLOT;
-	     i < SHM_CLIENTS && client_is_there(seg, i); i++)
+	for (uint32_t i = SHM_DAEMON_SLOT; shm_client_is_there(seg, i); i++)
 		if (shm_load(&seg->clients[i].state) == SHM_CLIENT_LIVE &&
 		    shm_get(&seg->clients[i].commit_pending))
 			return true;

@@ -54,6 +54,10 @@ uint64_t shm_committed_reach(
 uint64_t shm_committed_pages(
     const struct shm_seg *seg, uint64_t off, uint64_t len);
 
+/* Is there a record of a client in SLOT, which may be any number?  Slots get
+ * their pages in order: none is behind the first that has none. */
+bool shm_client_is_there(const struct shm_seg *seg, uint32_t slot);
+
 /* Committed pages, all of the segment, by the commit word. */
 uint64_t shm_committed_total(const struct shm_seg *seg);
 

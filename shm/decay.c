@@ -450,13 +450,10 @@ retired_recount(struct shm_seg *seg)
 {
 	int64_t sum = 0;
 
-	for (uint32_t i = SHM_DAEMON_SLOT + 1; i < SHM_CLIENTS; i++) {
+	for (uint32_t i = SHM_DAEMON_SLOT + 1; shm_client_is_there(seg, i);
+	     i++) {
 		const struct shm_client *client = &seg->clients[i];
-		uint64_t off = shm_offset_of(seg, client);
 
-		if (shm_committed_prefix(seg, off, sizeof(*client)) <
-		    sizeof(*client))
-			break;
 		if (shm_load(&client->state) != SHM_CLIENT_FREE)
 			sum += shm_load(&client->retired_bytes);
 	}

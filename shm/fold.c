@@ -6,6 +6,7 @@
  * was killed anywhere in there is followed by one that ends the move by the
  * note, so nothing is counted twice and nothing is lost.
  */
+#include "shm/commit.h"
 #include "shm/tally.h"
 
 /* A counter of a client, and the segment's that it goes to. */

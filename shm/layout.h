@@ -335,12 +335,9 @@ struct shm_client {
 	_Atomic uint64_t class_requested[SHM_BINS];
 };
 
-/*
- * What a thread is publishing.  `call` changes whenever the three words do:
- * see client/publish.c and tests/model/publish.pml.
+/* What a thread is publishing: see shm/publish.c and tests/model/publish.pml.
  */
 struct shm_intent {
-	_Atomic uint64_t call; /* 0 none; else unique in this record's life */
 	_Atomic uint64_t slot, expected, desired;
 };
 
@@ -351,13 +348,11 @@ struct shm_intent {
  */
 struct shm_pin {
 	/* Atomic: 0 free; else client slot (16) | generation (16).  In the
-	 * second memfd only: there it says who has the record of that number.
-	 */
+	 * second memfd only. */
 	_Atomic uint64_t owner;
 	/* Owner only: 0 outside; else the epoch that it entered in. */
 	_Atomic uint64_t epoch;
-	_Atomic uint64_t since_ms;
-	uint64_t spare[5];
+	uint64_t spare[6];
 };
 
 struct shm_thread {
@@ -366,18 +361,18 @@ struct shm_thread {
 	/* Owner only: the epoch in which its present slow call began, 0 none.
 	 */
 	_Atomic uint64_t call_epoch;
-	_Atomic uint32_t tid;            /* informative */
-	_Atomic uint32_t arena_plus_one; /* Owner only: the arena it locks */
+	_Atomic uint32_t tid; /* informative */
+	uint32_t unused;
 	struct shm_intent intent;
-	uint64_t spare;
+	uint64_t spare[2];
 	struct shm_pin pin;
 };
 
-/* Pin i belongs to thread record i. */
+/* Of read-only clients' threads; not those of the records of that number. */
 struct shm_pins {
 	uint64_t magic;
 	uint64_t id[2];
-	/* Atomic: no record above this was ever claimed. */
+	/* Atomic: no pin above this was ever claimed. */
 	_Atomic uint64_t high;
 	uint64_t spare[12];
 	struct shm_pin pin[SHM_THREADS];

@@ -9,29 +9,32 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/commit.h"
+#include "shm/thread.h"
+
 #define INSIST         4 /* waits for one certain lock */
 #define DAEMON_WAIT_MS 1 /* at most, whatever lock.wait_ms says */
 
 #ifdef SHM_DEBUG
-/* The arena that this thread holds; the order of ranks allows one. */
+/* The arena that this thread holds. */
 static _Thread_local const struct shm_arena *lock_held;
 
 static void
-rank_acquire(const struct shm_arena *arena)
+held_set(const struct shm_arena *arena)
 {
 	assert(lock_held == NULL);
 	lock_held = arena;
 }
 
 static void
-rank_release(const struct shm_arena *arena)
+held_clear(const struct shm_arena *arena)
 {
 	assert(lock_held == arena);
 	lock_held = NULL;
 }
 #else
-#define rank_acquire(arena) ((void)(arena))
-#define rank_release(arena) ((void)(arena))
+#define held_set(arena)   ((void)(arena))
+#define held_clear(arena) ((void)(arena))
 #endif
 
 bool
@@ -43,7 +46,7 @@ shm_arena_trylock(struct shm_arena *arena, struct shm_self *self)
 		shm_add(&arena->busy, 1);
 		return false;
 	}
-	rank_acquire(arena);
+	held_set(arena);
 	shm_bump(&arena->locked, 1);
 	shm_store(&arena->since_ms, shm_load(&self->seg->super->clock_ms));
 	return true;
@@ -54,7 +57,7 @@ shm_arena_unlock(struct shm_arena *arena)
 {
 	uint32_t word;
 
-	rank_release(arena);
+	held_clear(arena);
 	word = atomic_exchange_explicit(&arena->lock, 0, memory_order_release);
 	if (SHM_UNLIKELY(word & SHM_LOCK_WAITERS))
 		(void)syscall(SYS_futex, &arena->lock, FUTEX_WAKE, INT32_MAX,
@@ -64,13 +67,13 @@ shm_arena_unlock(struct shm_arena *arena)
 void
 shm_arena_leave(const struct shm_arena *arena)
 {
-	rank_release(arena);
+	held_clear(arena);
 }
 
 void
 shm_arena_return(const struct shm_arena *arena)
 {
-	rank_acquire(arena);
+	held_set(arena);
 }
 
 bool
@@ -79,7 +82,7 @@ shm_arena_steal(struct shm_arena *arena, struct shm_self *self, uint32_t word)
 	if (!shm_cas(&arena->lock, &word,
 		self->lock_word | (word & SHM_LOCK_WAITERS)))
 		return false;
-	rank_acquire(arena);
+	held_set(arena);
 	return true;
 }
 
@@ -91,8 +94,8 @@ holder_is_dead(const struct shm_seg *seg, uint32_t word, uint64_t epoch)
 
 	if (thread >= SHM_THREADS)
 		return false;
-	slot = (uint32_t)(shm_get(&seg->threads[thread].owner) & 0xffff);
-	return slot < SHM_CLIENTS &&
+	slot = shm_owner_slot(shm_thread_owner(seg, thread));
+	return shm_client_is_there(seg, slot) &&
 	    shm_get(&seg->clients[slot].state) == SHM_CLIENT_DEAD &&
 	    shm_load(&seg->clients[slot].death) < epoch;
 }

@@ -7,20 +7,14 @@
  * record; whether the holder is dead is for the daemon to say, never for the
  * word.
  *
- * Lock order.  A thread may acquire a lock only if its rank is greater than the
- * rank of every lock that it holds.  Arenas share a rank: two of them are never
- * held together.  There is no lock on the whole segment.  Between lock and
- * unlock there is no system call, no allocation and no logging.
+ * Lock order.  There is no lock but the arenas', and two of them are never held
+ * together (an assertion, with SHM_DEBUG).  Between lock and unlock there is no
+ * system call, no allocation and no logging.
  */
 #ifndef SHM_LOCK_H
 #define SHM_LOCK_H
 
 #include "shm/self.h"
-
-enum shm_rank {
-	SHM_RANK_DAEMON = 1, /* daemon-private tables, never in the segment */
-	SHM_RANK_ARENA,      /* one arena: its bins and chunk sizes; leaf */
-};
 
 /*
  * Take ARENA's lock if nobody holds it.  Never waits: a holder may be stopped

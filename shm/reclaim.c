@@ -254,22 +254,21 @@ regions_reclaim(struct victim *victim, uint64_t max)
 
 /* ---- Threads and locks --------------------------------------------------- */
 
-/* By the records, which only clients that may write the segment can change; and
- * by the pins, for read-only clients have nothing else. */
 static void
 threads_settle(struct shm_seg *seg, uint32_t slot, uint32_t generation)
 {
 	uint64_t dead = shm_pin_owner(slot, generation);
 	uint32_t n = shm_threads_used(seg);
 
-	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++) {
+	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++)
 		if ((shm_thread_owner(seg, i) & UINT32_MAX) == dead) {
 			shm_publish_settle(seg, i);
 			shm_thread_release(seg, i);
-		} else if (shm_get(&seg->pins->pin[i].owner) == dead) {
-			shm_pin_restore(seg, i);
 		}
-	}
+	n = shm_pins_used(seg);
+	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++)
+		if (shm_get(&seg->pins->pin[i].owner) == dead)
+			shm_pin_release(seg, i);
 }
 
 /* Is the holder that WORD names dead?  A record is given to another thread only
@@ -287,7 +286,7 @@ holder_is_dead(const struct shm_self *self, uint32_t word)
 		return true;
 	owner = shm_thread_owner(seg, thread);
 	slot = shm_owner_slot(owner);
-	return slot <= SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
+	return slot <= SHM_DAEMON_SLOT || !shm_client_is_there(seg, slot) ||
 	    (shm_owner_generation(owner) & 255) != (word >> 16 & 255) ||
 	    shm_get(&seg->clients[slot].state) != SHM_CLIENT_LIVE;
 }

@@ -59,7 +59,7 @@ lock_copy(const struct shm_seg *seg, struct shm_arena_stats *out, uint32_t word)
 	slot = out->lock_thread == SHM_DAEMON_THREAD
 	    ? SHM_DAEMON_SLOT
 	    : shm_owner_slot(shm_thread_owner(seg, out->lock_thread));
-	if (slot == 0 || slot >= SHM_CLIENTS || !shm_client_is_there(seg, slot))
+	if (slot == 0 || !shm_client_is_there(seg, slot))
 		return;
 	out->lock_slot = slot;
 	out->lock_pid = shm_load(&seg->clients[slot].pid);

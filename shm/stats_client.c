@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "shm/commit.h"
 #include "shm/stats.h"
 #include "shm/tally.h"
 #include "shm/thread.h"
@@ -52,10 +53,9 @@ threads_count(const struct shm_seg *seg, struct shm_client_stats *out)
 {
 	uint64_t owner = shm_pin_owner(out->slot, out->generation);
 	uint64_t now = shm_get(&seg->super->epoch);
-	uint32_t n = shm_threads_used(seg);
 
-	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++) {
-		uint64_t by, epoch = shm_thread_reader(seg, i, &by);
+	for (uint32_t i = 0; (i = shm_reader_next(seg, i)) != 0;) {
+		uint64_t by, epoch = shm_reader_epoch(seg, i, &by);
 
 		if (by != owner)
 			continue;
@@ -73,8 +73,7 @@ shm_client_read(
 	struct shm_client *client;
 
 	memset(out, 0, sizeof(*out));
-	if (slot < SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
-	    !shm_client_is_there(seg, slot))
+	if (slot < SHM_DAEMON_SLOT || !shm_client_is_there(seg, slot))
 		return false;
 	client = &seg->clients[slot];
 	out->slot = slot;

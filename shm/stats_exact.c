@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "shm/chunk.h"
+#include "shm/commit.h"
 #include "shm/tally.h"
 #include "shm/thread.h"
 
@@ -20,7 +21,7 @@ client_lives(const struct shm_seg *seg, uint32_t slot, uint32_t generation)
 {
 	if (slot == SHM_DAEMON_SLOT)
 		return true;
-	return slot < SHM_CLIENTS && shm_client_is_there(seg, slot) &&
+	return shm_client_is_there(seg, slot) &&
 	    shm_load(&seg->clients[slot].state) == SHM_CLIENT_LIVE &&
 	    ((shm_load(&seg->clients[slot].generation) ^ generation) &
 		(SHM_TAG_GENERATIONS - 1)) == 0;

@@ -11,15 +11,6 @@ const uint64_t shm_frag_sizes[SHM_FRAG_SIZES] = { 64, 1024, 65536, 1048576 };
 
 /* ---- Clients ------------------------------------------------------------- */
 
-bool
-shm_client_is_there(const struct shm_seg *seg, uint32_t slot)
-{
-	uint64_t size = sizeof(struct shm_client);
-	uint64_t off = shm_offset_of(seg, &seg->clients[slot]);
-
-	return shm_committed_prefix(seg, off, size) == size;
-}
-
 static uint64_t
 positive(_Atomic int64_t *counter)
 {

@@ -27,9 +27,6 @@ void shm_clients_sum(struct shm_seg *seg, struct shm_clients_sum *ret_sum);
  * clear them; also after a daemon was killed in here. */
 void shm_counters_fold(struct shm_seg *seg, struct shm_client *client);
 
-/* Is the table entry of the client in SLOT there? */
-bool shm_client_is_there(const struct shm_seg *seg, uint32_t slot);
-
 /* ---- Free pieces --------------------------------------------------------- */
 
 #define SHM_TALLY_SIZES (SHM_FRAG_SIZES + 1) /* and the reference size */

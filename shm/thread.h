@@ -1,11 +1,11 @@
 /*
  * Thread records: claimed by threads of clients without the daemon's help, by
- * one compare-and-swap on the pin of the same number.
+ * one compare-and-swap on the record's owner.
  *
- * The pin's owner is written first and cleared last, so whoever finds a dead
- * client's pins finds its thread records too.  But pins can be written by
- * clients that may not write the segment: whose a record is, it says itself,
- * and the pin's word only keeps two threads from claiming it at once.
+ * A client that may not write the segment has no records; its threads claim
+ * pins in the second memfd instead, which all such clients can write.  Nothing
+ * that is said there is about anybody who may write: record i and pin i have
+ * nothing to do with each other.
  */
 #ifndef SHM_THREAD_H
 #define SHM_THREAD_H
@@ -46,24 +46,29 @@ void shm_thread_release(struct shm_seg *seg, uint32_t thread);
 /* Where the thread in record THREAD, which is the caller's, pins. */
 struct shm_pin *shm_thread_pin(const struct shm_seg *seg, uint32_t thread);
 
-/* Who has the record, as by shm_pin_owner(), and the epoch that it reads in, 0
- * outside; owner 0: nobody. */
-uint64_t shm_thread_reader(
-    const struct shm_seg *seg, uint32_t thread, uint64_t *ret_owner);
-
 /*
- * Put right what says whose pins are: give back those of nobody who is there.
- * The daemon does so at each tick.
+ * Everybody who may read: READER is a record's number, or SHM_THREADS and a
+ * pin's.  The next one after READER, 0 to begin with; 0: there are no more.
+ */
+#define SHM_READERS (2u * SHM_THREADS)
+uint32_t shm_reader_next(const struct shm_seg *seg, uint32_t reader);
+
+/* The epoch that READER reads in, 0 outside; and who it is, as by
+ * shm_pin_owner(), 0 nobody. */
+uint64_t shm_reader_epoch(
+    const struct shm_seg *seg, uint32_t reader, uint64_t *ret_owner);
+
+/* Give pin PIN back: its client has ended. */
+void shm_pin_release(struct shm_seg *seg, uint32_t pin);
+
+/* Give back the pins of nobody who is there.  The daemon does so at each tick.
  */
 void shm_pins_tidy(struct shm_seg *seg);
 
-/* The pin of record THREAD names a client who has ended: free it, or say again
- * whose record it is. */
-void shm_pin_restore(struct shm_seg *seg, uint32_t thread);
-
-/* One more than the highest record that was ever claimed, or could have been:
- * what has memory counts, too. */
+/* One more than the highest record that has memory, and than the highest pin
+ * that was ever claimed. */
 uint32_t shm_threads_used(const struct shm_seg *seg);
+uint32_t shm_pins_used(const struct shm_seg *seg);
 
 /* The record's owner; 0 if its page was never committed. */
 uint64_t shm_thread_owner(const struct shm_seg *seg, uint32_t thread);

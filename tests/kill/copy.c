@@ -120,7 +120,7 @@ static bool
 pins_notice(struct kill_copy *copy, const struct shm_seg *live)
 {
 	size_t len = offsetof(struct shm_pins, pin) +
-	    (shm_threads_used(live) + 1) * sizeof(struct shm_pin);
+	    (shm_pins_used(live) + 1) * sizeof(struct shm_pin);
 
 	if (len == copy->pins_len && memcmp(copy->pins, live->pins, len) == 0)
 		return false;
@@ -230,7 +230,7 @@ copy_restore(struct kill_copy *copy, struct shm_seg *seg)
 {
 	uint64_t len;
 	size_t used = offsetof(struct shm_pins, pin) +
-	    (shm_threads_used(seg) + 1) * sizeof(struct shm_pin);
+	    (shm_pins_used(seg) + 1) * sizeof(struct shm_pin);
 
 	others_clear(copy, seg);
 	for (size_t i = 0; i < copy->n_pages; i++) {

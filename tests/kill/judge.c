@@ -102,9 +102,7 @@ slots_end(const struct shm_seg *seg)
 {
 	uint32_t slot = SHM_DAEMON_SLOT + 1;
 
-	while (slot < SHM_CLIENTS &&
-	    shm_committed_prefix(seg, shm_offset_of(seg, &seg->clients[slot]),
-		sizeof(struct shm_client)) == sizeof(struct shm_client))
+	while (shm_client_is_there(seg, slot))
 		slot++;
 	return slot;
 }

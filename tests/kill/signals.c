@@ -141,8 +141,7 @@ nothing_left_twice(const struct shm_seg *seg)
 	for (uint32_t i = SHM_DAEMON_SLOT + 1; i < 8; i++) {
 		const struct shm_client *client = &seg->clients[i];
 
-		if (shm_committed_prefix(seg, shm_offset_of(seg, client),
-			sizeof(*client)) < sizeof(*client))
+		if (!shm_client_is_there(seg, i))
 			break;
 		if (shm_load(&client->retired_bytes) >= 0)
 			continue;

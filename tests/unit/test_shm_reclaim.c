@@ -95,11 +95,12 @@ Test(reclaim, waits_with_what_readers_may_see_until_they_have_left)
 Test(reclaim, does_not_wait_for_readers_that_entered_after_it_began)
 {
 	struct shm_pin *before = &seg->threads[fixture.self.thread].pin;
-	struct shm_pin *after = &seg->pins->pin[SHM_DAEMON_THREAD];
+	struct shm_pin *after = &seg->pins->pin[SHM_DAEMON_THREAD + 1];
 	uint64_t retired = take(SHM_RETIRED);
 
 	shm_epoch_enter(seg, before);
 	cr_assert_eq(reclaim(), SHM_ERETRY);
+	shm_put(&seg->pins->high, SHM_DAEMON_THREAD + 1);
 	shm_epoch_enter(seg, after);
 	shm_epoch_exit(before);
 	cr_assert_eq(reclaim(), 1);

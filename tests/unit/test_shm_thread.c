@@ -4,6 +4,8 @@
  */
 #include <criterion/criterion.h>
 
+#include <pthread.h>
+
 #include "shm/daemon.h"
 #include "shm/epoch.h"
 #include "shm/thread.h"
@@ -52,7 +54,6 @@ Test(thread, a_pin_that_names_a_dead_client_releases_nobodys_record)
 	shm_put(&pin_of_self->owner, owner_of(&fixture.other));
 	other_dies();
 	cr_expect_eq(shm_thread_owner(seg, fixture.self.thread), before);
-	cr_expect_eq(shm_get(&pin_of_self->owner), owner_of(&fixture.self));
 }
 
 /* A lock that self holds would be taken away from it. */
@@ -68,14 +69,86 @@ Test(thread, a_pin_that_names_a_dead_client_makes_no_lock_look_dead)
 	fixture.is_damaged = true;
 }
 
-Test(thread, a_cleared_pin_gives_its_record_to_nobody_else)
+/* Read-only clients can write them all. */
+Test(thread, pins_that_are_all_taken_keep_no_writer_out)
 {
 	struct shm_self third = fixture.other;
 
-	shm_put(&pin_of_self->owner, 0);
+	shm_put(&seg->pins->high, UINT64_MAX);
+	for (uint32_t i = 0; i < SHM_THREADS; i++)
+		shm_put(&seg->pins->pin[i].owner, shm_pin_owner(4000, 1));
 	cr_assert_eq(shm_thread_claim(&third), 0);
 	cr_expect_neq(third.thread, fixture.self.thread);
-	cr_expect_eq(shm_get(&pin_of_self->owner), owner_of(&fixture.self));
+	cr_expect_neq(third.thread, fixture.other.thread);
+	shm_thread_release(seg, third.thread);
+}
+
+#define CLAIMERS 4
+#define CLAIMS   20000
+
+static _Atomic int has_record[CLAIMERS + 8];
+static _Atomic bool was_shared, is_over;
+
+static void *
+claims_make(void *arg)
+{
+	struct shm_self self = fixture.self;
+
+	(void)arg;
+	for (int i = 0; i < CLAIMS; i++) {
+		cr_assert_eq(shm_thread_claim(&self), 0);
+		if (atomic_fetch_add(&has_record[self.thread], 1) != 0)
+			was_shared = true;
+		atomic_fetch_sub(&has_record[self.thread], 1);
+		shm_thread_release(seg, self.thread);
+	}
+	return NULL;
+}
+
+static void *
+pins_clear(void *arg)
+{
+	while (!is_over)
+		for (uint32_t i = 0; i < CLAIMERS + 8; i++)
+			shm_put(&seg->pins->pin[i].owner, 0);
+	return arg;
+}
+
+Test(thread, no_two_threads_have_one_record_whatever_the_pins_say)
+{
+	pthread_t claimer[CLAIMERS], clearer;
+
+	cr_assert_eq(pthread_create(&clearer, NULL, pins_clear, NULL), 0);
+	for (int i = 0; i < CLAIMERS; i++)
+		cr_assert_eq(
+		    pthread_create(&claimer[i], NULL, claims_make, NULL), 0);
+	for (int i = 0; i < CLAIMERS; i++)
+		cr_assert_eq(pthread_join(claimer[i], NULL), 0);
+	is_over = true;
+	cr_assert_eq(pthread_join(clearer, NULL), 0);
+	cr_expect_not(was_shared);
+}
+
+Test(thread, a_record_and_the_pin_of_its_number_are_two_readers)
+{
+	const struct shm_identity who = { .pid = 1,
+		.flags = SHM_CLIENT_READ_ONLY };
+	uint64_t epoch = shm_get(&seg->super->epoch);
+	uint32_t slot, generation;
+
+	cr_assert_eq(shm_client_open(seg, &who, &slot, &generation), 0);
+	shm_put(&seg->pins->high, fixture.self.thread);
+	shm_put(&pin_of_self->owner, shm_pin_owner(slot, generation));
+	shm_epoch_enter(seg, pin_of_self);
+	(void)shm_epoch_stamp(seg);
+	shm_epoch_enter(seg, shm_thread_pin(seg, fixture.self.thread));
+	cr_expect_eq(shm_epoch_oldest(seg), epoch);
+	shm_epoch_exit(pin_of_self);
+	cr_expect_eq(shm_epoch_oldest(seg), epoch + 1);
+	shm_epoch_exit(shm_thread_pin(seg, fixture.self.thread));
+	shm_client_death(seg, slot);
+	cr_assert_eq(shm_reclaim_step(seg, slot, 1000, &sum), 1);
+	cr_expect_eq(shm_get(&pin_of_self->owner), 0);
 }
 
 Test(thread, a_dead_clients_record_is_found_without_its_pin)
