@@ -203,8 +203,8 @@ int shm_arena_rebuild_locked(
 
 /*
  * The same in slices, the lock being held from the first to the last: begin,
- * then step from *NEXT = 0 on, at most MAX regions of the arena's each, while
- * that gives 1.
+ * then step from *NEXT = 0 on, a page number, while that gives 1.  MAX bounds a
+ * slice, in regions of the arena's; a slice may end inside a run.
  */
 int shm_arena_rebuild_begin_locked(
     struct shm_self *self, struct shm_arena *arena) SHM_MUSTCHECK;

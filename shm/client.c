@@ -19,6 +19,8 @@
  */
 #define SLOT_REST 64
 
+#define LEFTOVERS 65536 /* chunks looked at before a daemon serves */
+
 void
 shm_daemon_self(struct shm_seg *seg, struct shm_self *ret_self)
 {
@@ -170,7 +172,8 @@ shm_daemon_start(struct shm_seg *seg)
 	/* What the last one was committing as it was killed is recounted. */
 	shm_store(&client->commit_pending, 0);
 	(void)shm_repair_dead_locks(seg);
-	seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
+	seg->leftovers = (struct shm_reclaimed){ 0 };
+	seg->has_leftovers = shm_reclaim_leftovers(seg, LEFTOVERS) != 1;
 	seg->has_miscount = !shm_commit_recount(seg);
 	shm_bump(&seg->super->starts, 1);
 	if (shm_load(&seg->super->daemon_pid) != 0)

@@ -50,16 +50,6 @@ int shm_client_open(struct shm_seg *seg, const struct shm_identity *who,
 /* The client in SLOT is dead or has detached: mark it, with the epoch. */
 void shm_client_death(struct shm_seg *seg, uint32_t slot);
 
-/* What a reclaim gave back, and how far it got; zeros to begin with. */
-struct shm_reclaimed {
-	uint64_t chunks, bytes;
-	uint64_t regions; /* visited */
-	/* The reclaim's own: the next slice begins at region `next` of the
-	 * pass over `slot`, in which something had to be left. */
-	uint32_t slot, next;
-	bool is_left;
-};
-
 /*
  * One bounded slice of giving back what the dead client in SLOT held: settle
  * its publishes, repair the arenas it had locked, then walk the regions it
@@ -71,10 +61,12 @@ int shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
     struct shm_reclaimed *sum) SHM_MUSTCHECK;
 
 /*
- * Give back what daemons before this one had taken out of circulation.  0, or
- * SHM_ERETRY: some arena was locked; shm_tick() goes on with it.
+ * One such slice of giving back what daemons before this one had taken out of
+ * circulation.  1: done; 0: call again; SHM_ERETRY: some arena was locked.
+ * shm_tick() goes on with it.
  */
-int shm_reclaim_leftovers(struct shm_seg *seg) SHM_MUSTCHECK;
+int shm_reclaim_leftovers(
+    struct shm_seg *seg, uint32_t max_chunks) SHM_MUSTCHECK;
 
 /* How many arenas' locks the client in SLOT holds. */
 uint32_t shm_client_locks(const struct shm_seg *seg, uint32_t slot);

@@ -18,10 +18,11 @@
 #include "shm/heap.h"
 #include "shm/thread.h"
 
-#define BATCH    32   /* pieces taken out under one lock */
-#define MAX_LOOK 8192 /* free pieces looked at under one lock */
-#define CLEAN    UINT32_MAX
-#define HEAD_END 48u /* a free chunk's head and links stay */
+#define BATCH     32   /* pieces taken out under one lock */
+#define MAX_LOOK  8192 /* free pieces looked at under one lock */
+#define CLEAN     UINT32_MAX
+#define LEFTOVERS 4096 /* chunks looked at in a tick */
+#define HEAD_END  48u  /* a free chunk's head and links stay */
 
 /* One pass over an arena. */
 struct sweep {
@@ -475,7 +476,7 @@ shm_tick(struct shm_seg *seg)
 	if (shm_load(&seg->super->retired_bytes) > 0)
 		(void)shm_epoch_stamp(seg);
 	if (seg->has_leftovers)
-		seg->has_leftovers = shm_reclaim_leftovers(seg) != 0;
+		seg->has_leftovers = shm_reclaim_leftovers(seg, LEFTOVERS) != 1;
 	if (seg->has_miscount)
 		seg->has_miscount = !shm_commit_recount(seg);
 	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {

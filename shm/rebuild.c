@@ -122,39 +122,77 @@ extent_run_link(
 	shm_extent_link_locked(self, arena, page);
 }
 
+/*
+ * Of the run up to the page END: link what is free from *PAGE on, until BUDGET
+ * pages have been done and no free run is open; there the next slice goes on,
+ * for the lock is kept.
+ */
 static int
-extents_rebuild(
-    struct shm_self *self, struct shm_arena *arena, uint32_t first, uint32_t n)
+extents_rebuild(struct shm_self *self, struct shm_arena *arena, uint32_t end,
+    uint64_t budget, uint32_t *page)
 {
 	struct shm_seg *seg = self->seg;
-	uint32_t page = first * SHM_REGION_PAGES;
-	uint32_t end = page + n * SHM_REGION_PAGES, run = 0, len = 0;
-	bool in_run = false;
+	uint32_t from = *page, run = 0, len = 0;
 	struct shm_head_copy head;
+
+	for (; *page < end && (len || *page - from < budget);
+	     *page += (uint32_t)(head.len / SHM_PAGE)) {
+		if (shm_extent_read(seg, *page, end, &head) != 0)
+			return SHM_ECORRUPT;
+		if (head.state == SHM_FREE) {
+			run = len ? run : *page;
+			len += (uint32_t)(head.len / SHM_PAGE);
+			continue;
+		}
+		shm_store(&seg->pages[*page].head.size,
+		    (uint32_t)(head.len / SHM_PAGE) << 4 | SHM_PREV_INUSE |
+			(head.flags & SHM_HOLES));
+		if (len)
+			extent_run_link(self, arena, run, len);
+		len = 0;
+	}
+	if (len)
+		extent_run_link(self, arena, run, len);
+	return 0;
+}
+
+/* The run of N regions from FIRST on. */
+static int
+run_rebuild(struct shm_self *self, struct shm_arena *arena, uint32_t first,
+    uint32_t n, uint64_t budget, uint32_t *page)
+{
+	uint32_t end = (first + n) * SHM_REGION_PAGES;
+	int error;
 
 	if (n > SHM_EXTENT_MAX / SHM_REGION_PAGES)
 		return SHM_ECORRUPT;
-	for (; page < end; page += (uint32_t)(head.len / SHM_PAGE)) {
-		if (shm_extent_read(seg, page, end, &head) != 0)
-			return SHM_ECORRUPT;
-		if (head.state == SHM_FREE) {
-			run = in_run ? run : page;
-			len += (uint32_t)(head.len / SHM_PAGE);
-			in_run = true;
-			continue;
-		}
-		shm_store(&seg->pages[page].head.size,
-		    (uint32_t)(head.len / SHM_PAGE) << 4 | SHM_PREV_INUSE |
-			(head.flags & SHM_HOLES));
-		if (in_run)
-			extent_run_link(self, arena, run, len);
-		in_run = false;
-		len = 0;
+	error = extents_rebuild(self, arena, end, budget, page);
+	if (error == 0 && *page == end)
+		shm_bump(&arena->n_extent_regions, n);
+	return error;
+}
+
+/* What is ARENA's of the region that *PAGE is in; then it is behind that. */
+static int
+place_rebuild(struct shm_self *self, struct shm_arena *arena, uint64_t *budget,
+    uint32_t *page)
+{
+	struct shm_seg *seg = self->seg;
+	uint32_t from = *page, region = from / SHM_REGION_PAGES, first, n;
+	uint64_t entry = shm_get(&seg->regions[region]);
+	int error = 0;
+
+	*page = (region + 1) * SHM_REGION_PAGES;
+	if (shm_entry_arena(entry) != shm_arena_index(seg, arena))
+		return 0;
+	if (shm_entry_kind(entry) == SHM_REGION_CHUNKS) {
+		error = chunks_rebuild(self, arena, region);
+	} else if (shm_region_run(seg, region, &first, &n)) {
+		*page = from;
+		error = run_rebuild(self, arena, first, n, *budget, page);
 	}
-	if (in_run)
-		extent_run_link(self, arena, run, len);
-	shm_bump(&arena->n_extent_regions, n);
-	return 0;
+	*budget -= *page - from < *budget ? *page - from : *budget;
+	return error;
 }
 
 int
@@ -174,27 +212,14 @@ shm_arena_rebuild_step_locked(struct shm_self *self, struct shm_arena *arena,
     uint32_t *next, uint32_t max)
 {
 	struct shm_seg *seg = self->seg;
-	uint32_t index = shm_arena_index(seg, arena), n = 1, done = 0;
-	uint32_t i = *next;
+	uint64_t budget = (uint64_t)max * SHM_REGION_PAGES;
 	int error = 0;
 
-	for (; error == 0 && done < max && i < shm_regions_used(seg); i += n) {
-		uint64_t entry = shm_get(&seg->regions[i]);
-		uint32_t first;
-
-		n = 1;
-		if (shm_entry_arena(entry) != index)
-			continue;
-		if (shm_entry_kind(entry) == SHM_REGION_CHUNKS)
-			error = chunks_rebuild(self, arena, i);
-		else if (shm_entry_kind(entry) == SHM_REGION_EXTENTS &&
-		    shm_region_run(seg, i, &first, &n))
-			error = extents_rebuild(self, arena, i, n);
-		done += n;
+	while (error == 0 && *next / SHM_REGION_PAGES < shm_regions_used(seg)) {
+		if (budget == 0)
+			return 1;
+		error = place_rebuild(self, arena, &budget, next);
 	}
-	*next = i;
-	if (error == 0 && done >= max)
-		return 1;
 	if (error)
 		shm_arena_quarantine(arena);
 	else

@@ -30,8 +30,11 @@ struct victim {
 	bool is_daemon;     /* every generation but `generation` */
 	bool is_grace_over; /* UNLINKED and RETIRED too */
 	struct shm_reclaimed *sum;
-	uint64_t looked_at; /* chunks */
-	bool is_left;       /* something must wait for readers */
+	uint64_t looked_at, max; /* chunks, of this slice */
+	bool is_left;            /* something must wait for readers */
+	bool is_ours;            /* the daemon of now has something out here */
+	bool is_part;            /* the slice ends inside a run */
+	uint32_t first, end;     /* regions that the visit was to */
 };
 
 static bool
@@ -41,9 +44,12 @@ victim_owns(struct victim *victim, uint32_t tag)
 	bool is_same =
 	    shm_tag_generation(tag) == victim->generation % SHM_TAG_GENERATIONS;
 
-	if (shm_tag_owner(tag) != victim->slot || !shm_state_is_client(state) ||
-	    is_same == victim->is_daemon)
+	if (shm_tag_owner(tag) != victim->slot || !shm_state_is_client(state))
 		return false;
+	if (is_same == victim->is_daemon) {
+		victim->is_ours |= victim->is_daemon;
+		return false;
+	}
 	if ((state == SHM_UNLINKED || state == SHM_RETIRED) &&
 	    !victim->is_grace_over) {
 		victim->is_left = true;
@@ -94,20 +100,33 @@ chunks_reclaim(struct victim *victim, struct shm_arena *arena, uint32_t region)
 	return 0;
 }
 
+/*
+ * The extents of the run that the visit is to, from where the slice before came
+ * to, in whole heads from the run's beginning: only those are known to be
+ * heads.
+ */
 static int
-extents_reclaim(
-    struct victim *victim, struct shm_arena *arena, uint32_t first, uint32_t n)
+extents_reclaim(struct victim *victim, struct shm_arena *arena)
 {
 	struct shm_seg *seg = victim->self->seg;
-	uint32_t page = first * SHM_REGION_PAGES;
-	uint32_t end = page + n * SHM_REGION_PAGES;
+	uint32_t page = victim->first * SHM_REGION_PAGES;
+	uint32_t end = victim->end * SHM_REGION_PAGES, n;
+	uint32_t resume = victim->sum->page;
 	struct shm_head_copy head;
 
-	for (; page < end; page += (uint32_t)(head.len / SHM_PAGE)) {
+	for (; page < end; page += n) {
 		int error;
 
+		if (page >= resume && victim->looked_at >= victim->max) {
+			victim->sum->page = page;
+			victim->is_part = true;
+			return 0;
+		}
 		if (shm_extent_read(seg, page, end, &head) != 0)
 			return SHM_ECORRUPT;
+		n = (uint32_t)(head.len / SHM_PAGE);
+		if (page + n <= resume)
+			continue;
 		victim->looked_at++;
 		if (!victim_owns(victim, head.tag) ||
 		    !tag_free(&seg->pages[page].head.tag, head.tag))
@@ -117,7 +136,7 @@ extents_reclaim(
 		    victim->self, arena, page, &page);
 		if (error)
 			return error;
-		head.len = (uint64_t)shm_pages(&seg->pages[page]) * SHM_PAGE;
+		n = shm_pages(&seg->pages[page]);
 	}
 	return 0;
 }
@@ -167,56 +186,121 @@ claim_reclaim(struct victim *victim, uint32_t region, uint64_t entry)
 	shm_region_return(victim->self, region, 1);
 }
 
-/* 0: nothing of the victim is left in REGION but what waits for readers. */
+/* Forget that the victim was in the regions of this visit.  */
+static void
+visits_clear(const struct victim *victim)
+{
+	struct shm_seg *seg = victim->self->seg;
+	_Atomic uint64_t *bits =
+	    seg->client_bits + (uint64_t)victim->slot * seg->n_bit_words;
+
+	for (uint32_t i = victim->first; i < victim->end; i++)
+		atomic_fetch_and(&bits[i / 64], ~(UINT64_C(1) << i % 64));
+}
+
+/*
+ * Walk what REGION, of ARENA, belongs to.  The daemon of now sets bits under
+ * this lock, before it takes something out, so its bits can be cleared under it
+ * when nothing is out, in a walk that was not interrupted.
+ */
+static int
+region_reclaim_locked(
+    struct victim *victim, struct shm_arena *arena, uint32_t region)
+{
+	struct shm_seg *seg = victim->self->seg;
+	bool is_resumed = victim->sum->page != 0, is_extent;
+	int error = shm_remote_drain_locked(victim->self, arena);
+	uint32_t n;
+
+	if (error)
+		return error;
+	/* What it belongs to may have changed before the lock was had: then it
+	 * is for the next pass. */
+	if (shm_arena_of(seg, shm_region_off(seg, region), &is_extent) !=
+		arena ||
+	    (is_extent && !shm_region_run(seg, region, &victim->first, &n))) {
+		victim->is_left = true;
+		return 0;
+	}
+	if (is_extent)
+		victim->end = victim->first + n;
+	error = is_extent ? extents_reclaim(victim, arena)
+			  : chunks_reclaim(victim, arena, region);
+	if (error || victim->is_part || victim->is_left)
+		return error;
+	if (!victim->is_daemon || (!victim->is_ours && !is_resumed))
+		visits_clear(victim);
+	return 0;
+}
+
+/* Visit REGION, and the run that it is in.  SHM_ERETRY: its arena could not be
+ * locked. */
 static int
 region_reclaim(struct victim *victim, uint32_t region)
 {
 	struct shm_seg *seg = victim->self->seg;
-	uint64_t off = shm_region_off(seg, region);
-	uint64_t entry = shm_region_get(seg, region);
-	uint32_t first = region, n = 1;
 	struct shm_arena *arena;
 	bool is_extent;
+	uint32_t n;
 	int error;
 
-	victim->sum->regions++;
-	arena = shm_arena_of(seg, off, &is_extent);
-	if (!arena || (is_extent && !shm_region_run(seg, region, &first, &n))) {
-		claim_reclaim(victim, region, entry);
+	arena = shm_arena_of(seg, shm_region_off(seg, region), &is_extent);
+	if (!arena ||
+	    (is_extent && !shm_region_run(seg, region, &victim->first, &n))) {
+		claim_reclaim(victim, region, shm_region_get(seg, region));
+		if (!victim->is_daemon)
+			visits_clear(victim);
 		return 0;
 	}
-	if (shm_load(&arena->state) == SHM_ARENA_SICK)
-		return 0;
-	if (!lock_soon(victim->self, arena))
-		return SHM_ERETRY;
-	error = shm_remote_drain_locked(victim->self, arena);
-	if (error == 0 && shm_region_get(seg, region) == entry)
-		error = is_extent ? extents_reclaim(victim, arena, first, n)
-				  : chunks_reclaim(victim, arena, region);
-	if (error)
-		shm_arena_quarantine(arena);
-	shm_arena_unlock(arena);
+	if (is_extent)
+		victim->end = victim->first + n;
+	if (shm_load(&arena->state) != SHM_ARENA_SICK) {
+		if (!lock_soon(victim->self, arena))
+			return SHM_ERETRY;
+		error = region_reclaim_locked(victim, arena, region);
+		if (error)
+			shm_arena_quarantine(arena);
+		shm_arena_unlock(arena);
+	}
+	/* In a sick arena nothing can be found. */
+	if (shm_load(&arena->state) == SHM_ARENA_SICK && !victim->is_daemon)
+		visits_clear(victim);
 	return 0;
 }
 
-/* Visit REGION; false if something of the victim must stay there for now. */
+/* Visit the region that is next; false if the slice ends in it. */
 static bool
-region_visit(struct victim *victim, uint32_t region)
+next_visit(struct victim *victim)
 {
-	victim->is_left = false;
+	struct shm_reclaimed *sum = victim->sum;
+	uint32_t region = sum->next;
+
+	victim->first = region;
+	victim->end = region + 1;
+	victim->is_left = sum->is_run_left;
+	victim->is_ours = victim->is_part = false;
 	if (region >= victim->self->seg->n_regions)
-		return true;
-	return region_reclaim(victim, region) == 0 && !victim->is_left;
+		visits_clear(victim);
+	else if (region_reclaim(victim, region) != 0)
+		victim->is_left = true;
+	sum->is_run_left = victim->is_part && victim->is_left;
+	if (victim->is_part)
+		return false;
+	sum->regions++;
+	sum->is_left |= victim->is_left;
+	sum->page = 0;
+	sum->next = victim->end > region ? victim->end : region + 1;
+	return true;
 }
 
 /*
- * Visit the regions that the victim's bitmap names, until MAX chunks have been
- * looked at; the next call goes on there, so that what must be left does not
- * keep a pass from its end.  0: there are more; 1: all were visited;
+ * Visit the regions that the victim's bitmap names, until victim->max chunks
+ * have been looked at; the next call goes on there, so that what must be left
+ * does not keep a pass from its end.  0: there are more; 1: all were visited;
  * SHM_ERETRY: all, but some could not be locked or must wait.
  */
 static int
-regions_reclaim(struct victim *victim, uint64_t max)
+regions_reclaim(struct victim *victim)
 {
 	struct shm_seg *seg = victim->self->seg;
 	struct shm_reclaimed *sum = victim->sum;
@@ -226,25 +310,20 @@ regions_reclaim(struct victim *victim, uint64_t max)
 
 	if (sum->slot != victim->slot) {
 		sum->slot = victim->slot;
-		sum->next = 0;
-		sum->is_left = false;
+		sum->next = sum->page = 0;
+		sum->is_left = sum->is_run_left = false;
 	}
-	for (; sum->next < seg->n_bit_words * 64; sum->next++) {
-		_Atomic uint64_t *word = &bits[sum->next / 64];
-		uint64_t todo = shm_load(word) >> sum->next % 64;
+	while (sum->next < seg->n_bit_words * 64) {
+		uint64_t todo =
+		    shm_load(&bits[sum->next / 64]) >> sum->next % 64;
 
 		if (todo == 0) {
-			sum->next |= 63;
+			sum->next = (sum->next | 63) + 1;
 			continue;
 		}
 		sum->next += (uint32_t)__builtin_ctzll(todo);
-		if (victim->looked_at >= max)
+		if (victim->looked_at >= victim->max || !next_visit(victim))
 			return 0;
-		if (!region_visit(victim, sum->next))
-			sum->is_left = true;
-		else if (!victim->is_daemon)
-			atomic_fetch_and(
-			    word, ~(UINT64_C(1) << sum->next % 64));
 	}
 	is_left = sum->is_left;
 	sum->next = 0;
@@ -431,7 +510,7 @@ shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
 {
 	struct shm_client *client = &seg->clients[slot];
 	struct shm_reclaimed before = *sum;
-	struct victim victim = { .slot = slot, .sum = sum };
+	struct victim victim = { .slot = slot, .sum = sum, .max = max_chunks };
 	struct shm_self self;
 	int result;
 
@@ -448,7 +527,7 @@ shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
 		shm_put(&client->settled, shm_epoch_stamp(seg));
 	victim.is_grace_over =
 	    shm_epoch_oldest(seg) > shm_load(&client->settled);
-	result = regions_reclaim(&victim, max_chunks);
+	result = regions_reclaim(&victim);
 	shm_bump(&seg->super->recovered_chunks, sum->chunks - before.chunks);
 	shm_bump(&seg->super->recovered_bytes, sum->bytes - before.bytes);
 	if (result == 1 && has_regions(seg, slot))
@@ -461,11 +540,11 @@ shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
 }
 
 int
-shm_reclaim_leftovers(struct shm_seg *seg)
+shm_reclaim_leftovers(struct shm_seg *seg, uint32_t max_chunks)
 {
-	struct shm_reclaimed sum = { 0 };
 	struct victim victim = { .slot = SHM_DAEMON_SLOT,
-		.sum = &sum,
+		.sum = &seg->leftovers,
+		.max = max_chunks,
 		.is_daemon = true,
 		.is_grace_over = true };
 	struct shm_self self;
@@ -473,5 +552,5 @@ shm_reclaim_leftovers(struct shm_seg *seg)
 	shm_daemon_self(seg, &self);
 	victim.self = &self;
 	victim.generation = self.generation;
-	return regions_reclaim(&victim, UINT64_MAX) == 1 ? 0 : SHM_ERETRY;
+	return regions_reclaim(&victim);
 }

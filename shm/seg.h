@@ -12,6 +12,17 @@
 #include "shm/error.h"
 #include "shm/layout.h"
 
+/* What a reclaim gave back, and how far it got; zeros to begin with. */
+struct shm_reclaimed {
+	uint64_t chunks, bytes;
+	uint64_t regions; /* visits, to one or to a run of them */
+	/* The reclaim's own: the next slice begins at region `next` of the
+	 * pass over `slot`, in which something had to be left; or inside its
+	 * run, at `page`, before which something had to be left. */
+	uint32_t slot, next, page;
+	bool is_left, is_run_left;
+};
+
 struct shm_seg {
 	char *base; /* Constant; first, see shmalloc_ptr */
 	uint64_t len, heap, key;
@@ -29,12 +40,14 @@ struct shm_seg {
 	struct shm_pins *pins;
 	int fd, pins_fd;
 	bool is_read_only;
-	/* Daemon only: an earlier daemon's memory is not all back yet. */
+	/* Daemon only: an earlier daemon's memory is not all back yet; and how
+	 * far that has come. */
 	bool has_leftovers;
+	struct shm_reclaimed leftovers;
 	/* Daemon only: the commit word may count what the dead had reserved. */
 	bool has_miscount;
 	/* Daemon only: the arena whose index it is rebuilding, with its lock,
-	 * plus one; and the region at which it goes on. */
+	 * plus one; and the page at which it goes on. */
 	uint32_t repair_arena_plus_one, repair_next;
 	/* Atomic: pages that this process may commit before it asks the system
 	 * again, and when it asked; see shm/commit.c. */

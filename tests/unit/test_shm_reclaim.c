@@ -188,6 +188,131 @@ Test(reclaim, goes_on_where_a_killed_reclaim_stopped)
 	cr_expect_eq(before + sum.chunks, 1001);
 }
 
+#define RUN     8u  /* regions */
+#define EXTENTS 200 /* in it */
+
+/* A run of extents, every second of which is the other client's. */
+static uint32_t
+run_make(void)
+{
+	uint64_t off[EXTENTS], all;
+	uint32_t n = 0;
+
+	all = shm_heap_take_extent(&fixture.self, RUN * SHM_REGION_PAGES);
+	cr_assert_neq(all, 0);
+	shm_heap_put(&fixture.self, 1, &(uint64_t){ all });
+	for (int i = 0; i < EXTENTS; i++) {
+		off[i] = shm_heap_take_extent(
+		    i % 2 ? &fixture.other : &fixture.self, 20);
+		n += off[i] >= all && off[i] < all + RUN * SHM_REGION;
+	}
+	cr_assert_eq(n, EXTENTS);
+	return shm_region_of(seg, all);
+}
+
+static bool
+has_bits(uint32_t slot, uint32_t first, uint32_t n)
+{
+	bool has = false;
+
+	for (uint32_t i = first; i < first + n; i++)
+		has |=
+		    shm_load(
+			&seg->client_bits[slot * seg->n_bit_words + i / 64]) >>
+			i % 64 &
+		    1;
+	return has;
+}
+
+Test(reclaim, walks_a_run_once_whatever_its_bits_say)
+{
+	uint32_t first = run_make();
+
+	for (uint32_t i = 0; i < RUN; i++)
+		shm_self_visit(&fixture.other, first + i);
+	shm_client_death(seg, fixture.other.slot);
+	cr_assert_eq(
+	    shm_reclaim_step(seg, fixture.other.slot, 100000, &sum), 1);
+	cr_expect_eq(sum.chunks, EXTENTS / 2);
+	cr_expect_eq(sum.regions, 1);
+	cr_expect_not(has_bits(fixture.other.slot, first, RUN));
+}
+
+Test(reclaim, of_a_run_goes_on_inside_of_it)
+{
+	int result = 0, slices = 0;
+
+	(void)run_make();
+	shm_client_death(seg, fixture.other.slot);
+	for (; result == 0; slices++) {
+		uint64_t before = sum.chunks;
+
+		result = shm_reclaim_step(seg, fixture.other.slot, 16, &sum);
+		cr_expect_leq(sum.chunks - before, 16);
+	}
+	cr_expect_eq(result, 1);
+	cr_expect_geq(slices, EXTENTS / 2 / 16);
+	cr_expect_eq(sum.chunks, EXTENTS / 2);
+}
+
+/* What must wait for readers in one slice is not forgotten in the next. */
+Test(reclaim, of_a_run_in_slices_waits_for_readers)
+{
+	struct shm_pin *pin = &seg->threads[fixture.self.thread].pin;
+	uint64_t first = shm_heap_take_extent(&fixture.other, 20);
+
+	fixture_tag(seg, first, &fixture.other, SHM_RETIRED);
+	for (int i = 0; i < 50; i++)
+		(void)shm_heap_take_extent(&fixture.other, 5);
+	shm_epoch_enter(seg, pin);
+	shm_client_death(seg, fixture.other.slot);
+	for (int i = 0; i < 100; i++)
+		cr_assert_neq(
+		    shm_reclaim_step(seg, fixture.other.slot, 8, &sum), 1);
+	cr_expect_eq(fixture_state(seg, first), SHM_RETIRED);
+	shm_epoch_exit(pin);
+	cr_assert_eq(reclaim(), 1);
+	cr_expect_eq(fixture_state(seg, first), SHM_FREE);
+}
+
+Test(reclaim, what_a_dead_daemon_visited_is_visited_once)
+{
+	uint32_t first = run_make();
+	uint64_t off = fixture_take(&fixture.daemon, 64);
+
+	for (uint32_t i = 0; i < RUN; i++)
+		shm_self_visit(&fixture.daemon, first + i);
+	cr_assert_eq(shm_daemon_start(seg), 0);
+	cr_expect_not(has_bits(SHM_DAEMON_SLOT, first, RUN));
+	cr_expect_not(has_bits(SHM_DAEMON_SLOT, shm_region_of(seg, off), 1));
+	/* But what the daemon of now has is found by the next. */
+	shm_daemon_self(seg, &fixture.daemon);
+	off = fixture_take(&fixture.daemon, 64);
+	cr_expect_eq(shm_reclaim_leftovers(seg, 1000), 1);
+	cr_assert_eq(shm_daemon_start(seg), 0);
+	cr_expect_eq(fixture_state(seg, off), SHM_FREE);
+}
+
+Test(reclaim, a_daemon_starts_with_one_slice_of_what_is_left)
+{
+	uint64_t pieces = 0;
+
+	fixture_tune(&fixture, SHM_PARAM_limit_hard, UINT64_C(1) << 30);
+	while (pieces < 150000) {
+		uint64_t off[64];
+		uint32_t n = shm_heap_take(&fixture.daemon, 32, 64, off);
+
+		cr_assert_gt(n, 0);
+		pieces += n;
+	}
+	cr_assert_eq(shm_daemon_start(seg), 0);
+	cr_expect(seg->has_leftovers);
+	for (int i = 0; i < 1000 && seg->has_leftovers; i++)
+		(void)shm_tick(seg);
+	cr_expect_not(seg->has_leftovers);
+	cr_expect_geq(seg->leftovers.chunks, 1);
+}
+
 Test(reclaim, of_a_dead_daemons_pieces_begins_with_the_next)
 {
 	uint64_t off = fixture_take(&fixture.daemon, 64);

@@ -54,6 +54,29 @@ repair(void)
 	return left;
 }
 
+/* The arena's lock is held from the first slice to the last. */
+Test(repair, of_a_run_goes_on_inside_of_it)
+{
+	uint64_t all =
+	    shm_heap_take_extent(&fixture.self, 8 * SHM_REGION_PAGES);
+	uint64_t off[200];
+	int slices = 0;
+
+	cr_assert_neq(all, 0);
+	shm_heap_put(&fixture.self, 1, &(uint64_t){ all });
+	for (int i = 0; i < 200; i++)
+		off[i] = shm_heap_take_extent(&fixture.self, 16);
+	for (int i = 0; i < 200; i += 2)
+		shm_heap_put(&fixture.self, 1, &off[i]);
+	cr_assert(shm_arena_trylock(fixture.arena, &fixture.other));
+	shm_client_death(seg, fixture.other.slot);
+	while (shm_repair_step(seg, 1) != 0)
+		slices++;
+	cr_expect_geq(slices, 6);
+	cr_expect_eq(shm_load(&fixture.arena->lock), 0);
+	cr_expect_eq(repair(), 0);
+}
+
 static void
 other_dies(void)
 {
