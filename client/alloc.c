@@ -1,36 +1,15 @@
 /*
  * Allocating and freeing: the fast paths, and the way to the slow ones.
  *
- * A hit touches the thread's private cache and one line of the object.  The
- * in-call mark is the frame's address: a signal handler that finds it knows
- * that it interrupted a call, and a later call that finds one above itself
- * knows that the call was left by a jump.
+ * A hit touches the thread's private cache and one line of the object.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "client/cache.h"
+#include "shm/region.h"
 
 #define NOINLINE __attribute__((noinline))
-
-/* Between the mark and the work, and between the work and its clearing: for the
- * compiler; a handler runs on the same core. */
-#define FENCE() atomic_signal_fence(memory_order_seq_cst)
-
-/* Where this frame is, for the in-call mark; without making the compiler keep a
- * frame pointer, where we know how. */
-static inline uintptr_t
-frame_here(void)
-{
-#ifdef __x86_64__
-	uintptr_t here;
-
-	__asm__("mov %%rsp, %0" : "=r"(here));
-	return here;
-#else
-	return (uintptr_t)__builtin_frame_address(0);
-#endif
-}
 
 /* The class of a request of SIZE bytes, below 1 KiB with the chunk's head. */
 static inline size_t
@@ -60,39 +39,62 @@ alloc_slow(struct shmalloc *heap, size_t size)
 	return off;
 }
 
+/* From a class of several sizes. */
+static NOINLINE shmalloc_off
+alloc_range(struct shmalloc *heap, size_t size)
+{
+	struct cache *cache = cache_current;
+	uint32_t chunk, class;
+	uint64_t off;
+
+	if (size > cache->range_max || size < SHM_LARGE_MIN - SHM_GRANULE)
+		return alloc_slow(heap, size);
+	chunk = shm_chunk_size(size);
+	class = shm_class(chunk);
+	cache_mark(cache);
+	off = cache_pop(cache, class, class < CACHE_EXACT ? 0 : chunk);
+	if (off) {
+		cache->class[class].allocs++;
+		cache->class[class].requested += size;
+	}
+	cache_unmark(cache, heap);
+	return SHM_LIKELY(off) ? off : alloc_slow(heap, size);
+}
+
 shmalloc_off
 shmalloc_alloc(struct shmalloc *heap, size_t size)
 {
 	struct cache *cache = cache_current;
 	struct cache_class *k;
 	_Atomic uint32_t *tag;
-	uint32_t n, check;
+	uint32_t n, word;
 	uint64_t off;
 
-	if (SHM_UNLIKELY(
-		cache->heap != heap || size > cache->fast_max || cache->busy))
+	if (!cache_is_open(cache, heap))
 		return alloc_slow(heap, size);
-	cache->busy = frame_here();
-	FENCE();
+	if (SHM_UNLIKELY(size > cache->fast_max))
+		return alloc_range(heap, size);
+	cache_mark(cache);
 	k = &cache->class[class_of(size)];
 	n = k->n;
 	if (SHM_UNLIKELY(n == 0))
 		goto slow;
 	off = k->slot[n - 1];
 	tag = (_Atomic uint32_t *)(void *)(cache->base + off - 4);
-	check = shm_tag_check(cache->key, off);
-	if (SHM_UNLIKELY(shm_load(tag) != (cache->cached | check)))
+	/* What is left are the check bits. */
+	word = shm_load(tag) ^ cache->cached;
+	if (SHM_UNLIKELY(word > 255))
 		goto slow;
-	shm_put(tag, cache->owned | check);
+	shm_put(tag, word | cache->owned);
 	k->n = n - 1;
 	k->allocs++;
-	FENCE(); /* two plain additions, not one of vectors */
+	/* Two plain additions, not one of vectors. */
+	atomic_signal_fence(memory_order_seq_cst);
 	k->requested += size;
-	FENCE();
-	cache->busy = 0;
+	cache_unmark(cache, heap);
 	return off;
 slow:
-	cache->busy = 0;
+	cache_unmark(cache, heap);
 	return alloc_slow(heap, size);
 }
 
@@ -214,39 +216,88 @@ free_slow(struct shmalloc *heap, shmalloc_off off)
 	errno = saved;
 }
 
+/* The granule of the heap at OFF, from 0; a number beyond all of them if OFF is
+ * misaligned or below the heap: those have bits at the top. */
+static inline uint64_t
+granule_of(const struct cache *cache, uint64_t off)
+{
+	uint64_t rel = off - cache->heap_off;
+
+	return rel >> 4 | rel << 60;
+}
+
+/* Is there a chunk at GRANULE, the first of a page?  It may be an extent. */
+static inline bool
+is_of_chunks(const struct cache *cache, uint64_t granule)
+{
+	uint64_t region = granule / (SHM_REGION / SHM_GRANULE);
+
+	return shm_entry_kind(shm_get(&cache->regions[region])) ==
+	    SHM_REGION_CHUNKS;
+}
+
+/* Free the chunk at OFF, which is ours, to a class of several sizes. */
+static NOINLINE void
+free_range(struct shmalloc *heap, uint64_t off)
+{
+	struct cache *cache = cache_current;
+	_Atomic uint32_t *tag = shm_tag_at(cache->self.seg, off);
+	uint32_t size =
+		     shm_size(shm_chunk(cache->self.seg, off - SHM_CHUNK_HEAD)),
+		 class;
+	bool is_done = false;
+
+	class = size < SHM_CHUNK_MIN || size > SHM_CHUNK_MAX ? SHM_CLASSES
+							     : shm_class(size);
+	cache_mark(cache);
+	if (tag && class < SHM_CLASSES &&
+	    cache->class[class].n < cache->class[class].cap) {
+		shm_put(tag, cache->cached | shm_tag_check(cache->key, off));
+		cache_push(cache, class, off, size);
+		is_done = true;
+	}
+	cache_unmark(cache, heap);
+	if (!is_done)
+		free_slow(heap, off);
+}
+
 void
 shmalloc_free(struct shmalloc *heap, shmalloc_off off)
 {
 	struct cache *cache = cache_current;
+	uint64_t granule = granule_of(cache, off);
 	struct shm_head *head;
 	struct cache_class *k;
 	uint32_t size, check, n;
 
-	/* A page's beginning may be an extent's. */
-	if (SHM_UNLIKELY(cache->heap != heap || cache->busy ||
-		off - cache->heap_off >= cache->heap_len || off % SHM_GRANULE ||
-		(off & (SHM_PAGE - 1)) == 0))
+	if (!cache_is_open(cache, heap) ||
+	    SHM_UNLIKELY(granule >= cache->granules ||
+		(granule % (SHM_PAGE / SHM_GRANULE) == 0 &&
+		    !is_of_chunks(cache, granule))))
 		goto slow;
-	cache->busy = frame_here();
-	FENCE();
 	head = (struct shm_head *)(void *)(cache->base + off - 8);
 	check = shm_tag_check(cache->key, off);
 	size = shm_load(&head->size) & ~SHM_FLAGS;
-	if (SHM_UNLIKELY(shm_load(&head->tag) != (cache->owned | check) ||
-		size >= SHM_LARGE_MIN || size < SHM_CHUNK_MIN))
-		goto undo;
-	k = &cache->class[(size >> 4) - 2];
+	if (SHM_UNLIKELY(shm_load(&head->tag) != (cache->owned | check)))
+		goto slow;
+	if (SHM_UNLIKELY(
+		size - SHM_CHUNK_MIN >= SHM_LARGE_MIN - SHM_CHUNK_MIN)) {
+		free_range(heap, off);
+		return;
+	}
+	cache_mark(cache);
+	k = &cache->class[(size - SHM_CHUNK_MIN) / SHM_GRANULE];
 	n = k->n;
 	if (SHM_UNLIKELY(n >= k->cap))
-		goto undo;
+		goto full;
 	shm_put(&head->tag, cache->cached | check);
 	k->slot[n] = off;
+	atomic_signal_fence(memory_order_seq_cst);
 	k->n = n + 1;
-	FENCE();
-	cache->busy = 0;
+	cache_unmark(cache, heap);
 	return;
-undo:
-	cache->busy = 0;
+full:
+	cache_unmark(cache, heap);
 slow:
 	free_slow(heap, off);
 }

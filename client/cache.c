@@ -13,7 +13,7 @@
 #include "shm/thread.h"
 
 /* What a thread without a cache has as its current one: matches no heap. */
-static struct cache cache_none = { .heap = (struct shmalloc *)1 };
+static struct cache cache_none = { .gate = 1 };
 
 _Thread_local struct cache *cache_current
     __attribute__((tls_model("initial-exec"))) = &cache_none;
@@ -54,9 +54,9 @@ cache_end(struct cache *cache)
 {
 	struct shmalloc *heap = cache->heap;
 
-	if (cache->busy)
+	if (!cache_is_open(cache, heap))
 		call_settle(cache);
-	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	cache_mark(cache);
 	if (!heap->seg.is_read_only) {
 		cache_reap(cache);
 		cache_flush_all(cache);
@@ -66,6 +66,7 @@ cache_end(struct cache *cache)
 	shm_thread_release(&heap->seg, cache->self.thread);
 	heap_forget(cache);
 	cache->heap = NULL;
+	cache->gate = 0;
 }
 
 /* The thread ends: all its caches do. */
@@ -142,6 +143,7 @@ cache_fill(struct cache *cache, struct shmalloc *heap)
 	cache->base = seg->base;
 	cache->key = seg->key;
 	cache->heap_off = seg->heap;
+	cache->regions = seg->regions;
 	cache->owned = cache->self.owned;
 	cache->cached = cache->self.cached;
 	cache->pin = shm_thread_pin(seg, cache->self.thread);
@@ -186,6 +188,7 @@ cache_make(struct shmalloc *heap)
 	heap->guard->caches = cache;
 	(void)pthread_mutex_unlock(&heap->guard->lock);
 	cache->heap = heap;
+	cache->gate = (uintptr_t)heap;
 	return cache;
 }
 
@@ -214,20 +217,20 @@ cache_find(struct shmalloc *heap)
 /* ---- The in-call mark ---------------------------------------------------- */
 
 /*
- * Is the call that left its frame's address in BUSY still going on below us, so
+ * Is the call that left its frame's address as MARK still going on below us, so
  * that we are in a handler that interrupted it?  A handler's frame is deeper by
  * at least what the kernel saves; a frame at or above the mark means that the
  * call was left by a jump.
  */
 static bool
-call_goes_on(uintptr_t busy)
+call_goes_on(uintptr_t mark)
 {
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 	stack_t stack;
 
 	if (sigaltstack(NULL, &stack) == 0 && (stack.ss_flags & SS_ONSTACK))
 		return true;
-	return here + 512 < busy;
+	return here + 512 < mark;
 }
 
 /* Settle what a call that was left by a jump had begun, as the daemon would
@@ -267,14 +270,13 @@ cache_enter(struct shmalloc *heap)
 
 	if (!cache)
 		return NULL;
-	if (SHM_UNLIKELY(cache->busy)) {
-		if (call_goes_on(cache->busy))
+	if (!cache_is_open(cache, heap)) {
+		if (call_goes_on(cache->gate))
 			return errno = EDEADLK, NULL;
 		call_settle(cache);
 	}
 	cache->depth_before = cache->depth;
-	cache->busy = (uintptr_t)__builtin_frame_address(0);
-	atomic_signal_fence(memory_order_seq_cst);
+	cache_mark(cache);
 	if (!heap->seg.is_read_only)
 		shm_put(&heap->seg.threads[cache->self.thread].call_epoch,
 		    shm_load(&heap->seg.super->epoch));
@@ -288,6 +290,5 @@ cache_leave(struct cache *cache)
 
 	if (!seg->is_read_only)
 		shm_put(&seg->threads[cache->self.thread].call_epoch, 0);
-	atomic_signal_fence(memory_order_seq_cst);
-	cache->busy = 0;
+	cache_unmark(cache, cache->heap);
 }

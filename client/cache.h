@@ -27,10 +27,10 @@
 #define CACHE_OFF_BITS    48     /* of an entry; above: size / 16 */
 #define CACHE_OFF_MASK    ((UINT64_C(1) << CACHE_OFF_BITS) - 1)
 
-/* One size class.  Thread only. */
+/* One size class, in a cache line of its own.  Thread only. */
 struct cache_class {
-	uint32_t n;     /* chunks in the array */
-	uint32_t cap;   /* as many as it may have now */
+	_Alignas(64) uint32_t n; /* chunks in the array */
+	uint32_t cap;            /* as many as it may have now */
 	uint64_t *slot; /* offsets of payloads; above 1 KiB with the size */
 	uint64_t allocs, requested; /* since they were last published */
 	uint32_t max;               /* as many as there is room for */
@@ -45,15 +45,20 @@ struct cache_retired {
 };
 
 struct cache {
-	struct shmalloc *heap; /* first: 0 after a fork */
-	/* 0, or the frame address of the call that this thread is in. */
-	uintptr_t busy;
+	/* The in-call mark: `heap` while this thread is in no call, else the
+	 * address of the call's frame; 0 after a fork.  So one comparison says
+	 * that this is the heap's cache, and that nothing is interrupted. */
+	uintptr_t gate;
 	char *base;
 	uint64_t key;
-	uint64_t heap_off, heap_len; /* len 0: every free takes the slow way */
-	uint32_t owned, cached;      /* tag bases */
-	uint64_t fast_max; /* requests up to this have exact classes */
-	uint64_t max;      /* requests up to this are cached */
+	uint64_t heap_off;
+	uint64_t granules;      /* of the heap; 0: no free is fast */
+	uint32_t owned, cached; /* tag bases */
+	uint64_t fast_max;      /* requests up to this have exact classes */
+	uint64_t range_max;     /* and up to this, classes of several sizes */
+	_Atomic uint64_t *regions;
+	struct shmalloc *heap; /* 0 after a fork */
+	uint64_t max;          /* requests up to this are cached */
 	struct cache_class class[SHM_CLASSES];
 
 	/* Slow path. */
@@ -77,6 +82,48 @@ struct cache {
 /* The cache that this thread used last; never NULL.  Initial-exec: one load. */
 extern _Thread_local struct cache *cache_current
     __attribute__((tls_model("initial-exec")));
+
+/* Where this frame is; without making the compiler keep a frame pointer, where
+ * we know how. */
+static inline uintptr_t
+cache_frame(void)
+{
+#ifdef __x86_64__
+	uintptr_t here;
+
+	__asm__("mov %%rsp, %0" : "=r"(here));
+	return here;
+#else
+	return (uintptr_t)__builtin_frame_address(0);
+#endif
+}
+
+/* Is CACHE HEAP's, and this thread in no call of it? */
+static inline bool
+cache_is_open(const struct cache *cache, const struct shmalloc *heap)
+{
+	return SHM_LIKELY(cache->gate == (uintptr_t)heap);
+}
+
+/*
+ * Begin and end a call.  A signal handler that finds the mark knows that it
+ * interrupted a call, and a later call that finds one above itself knows that
+ * the call was left by a jump.  The fences are for the compiler: a handler runs
+ * on the same core.
+ */
+static inline void
+cache_mark(struct cache *cache)
+{
+	cache->gate = cache_frame();
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void
+cache_unmark(struct cache *cache, const struct shmalloc *heap)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	cache->gate = (uintptr_t)heap;
+}
 
 /*
  * This thread's cache for HEAP, made if need be: in a forked child the process
@@ -109,6 +156,24 @@ shmalloc_off cache_alloc_pages(struct cache *cache, size_t size);
 
 /* Note the bytes asked for in a used extent's entry. */
 void cache_note_extent(struct cache *cache, uint64_t off, size_t size);
+
+/* Take a chunk of at least SIZE bytes out of CLASS, which holds several sizes;
+ * it is OWNED.  0: there is none. */
+uint64_t cache_pop(struct cache *cache, uint32_t class, uint32_t size);
+
+/* Put OFF, a chunk of SIZE bytes that is tagged CACHED, into CLASS, which has
+ * room: the entry first, as a call may be left by a jump in between. */
+static inline void
+cache_push(struct cache *cache, uint32_t class, uint64_t off, uint32_t size)
+{
+	struct cache_class *k = &cache->class[class];
+
+	if (class >= CACHE_EXACT)
+		off |= (uint64_t)(size >> 4) << CACHE_OFF_BITS;
+	k->slot[k->n] = off;
+	atomic_signal_fence(memory_order_seq_cst);
+	k->n++;
+}
 
 /* Give an object that is tagged CACHED for us to the cache or an arena. */
 void cache_put(struct cache *cache, uint64_t off);

@@ -138,7 +138,7 @@ reader_find(struct shmalloc *heap)
 {
 	struct cache *cache = cache_current;
 
-	if (SHM_LIKELY(cache->heap == heap && !cache->busy))
+	if (cache_is_open(cache, heap))
 		return cache;
 	cache = cache_enter(heap);
 	if (cache)
@@ -157,12 +157,10 @@ shmalloc_enter(struct shmalloc *heap)
 
 	if (SHM_UNLIKELY(!cache))
 		return cache_error();
-	cache->busy = (uintptr_t)__builtin_frame_address(0);
-	atomic_signal_fence(memory_order_seq_cst);
+	cache_mark(cache);
 	pin_set(cache);
 	cache->depth_before = cache->depth;
-	atomic_signal_fence(memory_order_seq_cst);
-	cache->busy = 0;
+	cache_unmark(cache, heap);
 	return 0;
 }
 
@@ -175,12 +173,11 @@ shmalloc_exit(struct shmalloc *heap)
 		return cache_error();
 	if (SHM_UNLIKELY(cache->depth == 0))
 		return SHMALLOC_EINVAL;
-	cache->busy = (uintptr_t)__builtin_frame_address(0);
+	cache_mark(cache);
 	cache->depth_before = cache->depth - 1;
 	atomic_signal_fence(memory_order_seq_cst);
 	pin_clear(cache);
-	atomic_signal_fence(memory_order_seq_cst);
-	cache->busy = 0;
+	cache_unmark(cache, heap);
 	return 0;
 }
 

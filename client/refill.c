@@ -10,11 +10,7 @@
 
 #include "client/cache.h"
 
-static uint64_t
-entry_make(uint64_t off, uint32_t size)
-{
-	return off | (uint64_t)(size >> 4) << CACHE_OFF_BITS;
-}
+#define POP_DEPTH 16u /* chunks of a class of several sizes looked at */
 
 static uint32_t
 entry_size(uint64_t entry)
@@ -33,16 +29,6 @@ own(const struct cache *cache, uint64_t off)
 {
 	shm_put(
 	    tag_of(cache, off), cache->owned | shm_tag_check(cache->key, off));
-}
-
-/* Add a chunk to a class's array: the entry first, as a call may be left by a
- * jump in between. */
-static void
-class_push(struct cache_class *k, uint64_t entry)
-{
-	k->slot[k->n] = entry;
-	atomic_signal_fence(memory_order_seq_cst);
-	k->n++;
 }
 
 /* ---- Flushing ------------------------------------------------------------ */
@@ -185,16 +171,15 @@ cache_refresh(struct cache *cache)
 		cache->max = threshold - 1;
 	if (self->param[SHM_PARAM_tcache_count] == 0)
 		cache->max = 0;
+	cache->range_max = self->param[SHM_PARAM_fill_alloc] ? 0 : cache->max;
 	cache->fast_max = SHM_LARGE_MIN - SHM_CHUNK_OVER - SHM_GRANULE;
-	if (cache->fast_max > cache->max)
-		cache->fast_max = cache->max;
-	if (self->param[SHM_PARAM_fill_alloc])
-		cache->fast_max = 0;
+	if (cache->fast_max > cache->range_max)
+		cache->fast_max = cache->range_max;
 	/* With checks at each free, no free is fast. */
-	cache->heap_len = self->param[SHM_PARAM_check_level] ||
+	cache->granules = self->param[SHM_PARAM_check_level] ||
 		self->param[SHM_PARAM_fill_free]
 	    ? 0
-	    : (uint64_t)self->seg->n_regions * SHM_REGION;
+	    : (uint64_t)self->seg->n_regions * (SHM_REGION / SHM_GRANULE);
 	for (uint32_t i = 0; i < SHM_CLASSES; i++) {
 		uint32_t most = cap_most(cache, i);
 
@@ -205,28 +190,39 @@ cache_refresh(struct cache *cache)
 
 /* ---- Allocating ---------------------------------------------------------- */
 
-/* Pop a chunk of at least SIZE bytes; 0 if there is none. */
-static uint64_t
-class_pop(struct cache *cache, uint32_t class, uint32_t size)
+/* The index of the latest chunk of at least SIZE bytes among a few. */
+static uint32_t
+class_find(const struct cache_class *k, uint32_t size)
+{
+	uint32_t end = k->n > POP_DEPTH ? k->n - POP_DEPTH : 0;
+
+	for (uint32_t i = k->n; i-- > end;)
+		if (entry_size(k->slot[i]) >= size)
+			return i;
+	return UINT32_MAX;
+}
+
+uint64_t
+cache_pop(struct cache *cache, uint32_t class, uint32_t size)
 {
 	struct cache_class *k = &cache->class[class];
+	uint32_t i;
 
-	for (uint32_t i = 0; i < 4 && i < k->n; i++) {
-		uint64_t *place = &k->slot[k->n - 1 - i];
-		uint64_t entry = *place, off = entry & CACHE_OFF_MASK;
+	while ((i = class_find(k, size)) != UINT32_MAX) {
+		uint64_t off = k->slot[i] & CACHE_OFF_MASK;
+		uint32_t check = shm_tag_check(cache->key, off);
 
-		if (class >= CACHE_EXACT && entry_size(entry) < size)
-			continue;
+		/* No entry twice, wherever a jump leaves. */
 		k->n--;
 		atomic_signal_fence(memory_order_seq_cst);
-		*place = k->slot[k->n];
-		if (shm_load(tag_of(cache, off)) ==
-		    (cache->cached | shm_tag_check(cache->key, off)))
+		k->slot[i] = k->slot[k->n];
+		if (shm_load(tag_of(cache, off)) == (cache->cached | check)) {
+			shm_put(tag_of(cache, off), cache->owned | check);
 			return off;
+		}
 		/* Freed by two threads at once, and gone already. */
 		shm_add(&cache->self.client->misuses, 1);
 		k->taken--;
-		i--;
 	}
 	return 0;
 }
@@ -271,14 +267,14 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 	k->taken += got;
 	while (got > 1 && k->n < k->cap) {
 		got--;
-		class_push(
-		    k, entry_make(off[got], class < CACHE_EXACT ? 0 : size));
+		cache_push(cache, class, off[got], size);
 	}
 	if (got > 1) {
 		shm_heap_put(&cache->self, got - 1, off + 1);
 		k->taken -= got - 1;
 	}
 	shm_add(&cache->self.client->refills, 1);
+	own(cache, off[0]);
 	return off[0];
 }
 
@@ -287,13 +283,10 @@ class_alloc(struct cache *cache, size_t size)
 {
 	uint32_t chunk = shm_chunk_size(size), class = shm_class(chunk);
 	struct cache_class *k = &cache->class[class];
-	uint64_t off = class_pop(cache, class, chunk);
+	uint64_t off = cache_pop(cache, class, class < CACHE_EXACT ? 0 : chunk);
 
-	if (off == 0)
-		off = class_refill(cache, class, chunk);
-	if (off == 0)
+	if (off == 0 && (off = class_refill(cache, class, chunk)) == 0)
 		return cache_fail(cache, cache->self.failure, size), 0;
-	own(cache, off);
 	k->allocs++;
 	k->requested += size;
 	cache_count(cache, class);
@@ -398,8 +391,7 @@ cache_put(struct cache *cache, uint64_t off)
 		shm_heap_put(&cache->self, 1, &off);
 		k->taken--;
 	} else {
-		class_push(k,
-		    entry_make(off, class < CACHE_EXACT ? 0 : (uint32_t)size));
+		cache_push(cache, class, off, (uint32_t)size);
 	}
 	cache_count(cache, class);
 }
