@@ -274,7 +274,7 @@ alloc_batch(struct kill_scene *scene)
 static bool
 alloc_aligned(struct kill_scene *scene)
 {
-	return shmalloc_aligned_alloc(scene->heap, 1024, 700) != 0;
+	return shmalloc_aligned_alloc(scene->heap, 2048, 700) != 0;
 }
 
 static bool
