@@ -28,6 +28,17 @@
 	atomic_compare_exchange_strong_explicit((p), (expected), (desired),    \
 	    memory_order_acq_rel, memory_order_acquire)
 
+/* Between two looks at a word that another core will change. */
+static inline void
+shm_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 #define SHM_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define SHM_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

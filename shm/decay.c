@@ -33,6 +33,7 @@ struct sweep {
 	bool is_idle;   /* nobody has locked the arena since the last tick */
 	uint64_t bytes; /* given back, or that would be */
 	uint32_t looked_at, n;
+	uint32_t oldest_ms; /* age of the oldest piece that is too young */
 	struct piece {
 		uint64_t off;        /* chunk, or payload of an extent */
 		uint64_t first, len; /* what to punch */
@@ -42,12 +43,67 @@ struct sweep {
 };
 
 static bool
-is_aged(const struct sweep *sweep, uint32_t stamp)
+is_aged(struct sweep *sweep, uint32_t stamp)
+{
+	uint32_t age = shm_load(&sweep->self->seg->super->clock_ms) - stamp;
+
+	if (stamp == CLEAN)
+		return false;
+	if (sweep->age_ms == 0 || age >= sweep->age_ms)
+		return true;
+	if (age > sweep->oldest_ms)
+		sweep->oldest_ms = age;
+	return false;
+}
+
+/* Has the top pages to give back?  Asked without the lock, so it is a hint. */
+static bool
+top_is_due(const struct sweep *sweep)
+{
+	struct shm_self *self = sweep->self;
+	struct shm_seg *seg = self->seg;
+	uint64_t top = shm_load(&sweep->arena->top), have;
+	uint64_t pad = self->param[SHM_PARAM_top_pad];
+	uint32_t age;
+
+	if (top == 0 || !shm_chunk_is_sane(seg, top) ||
+	    shm_committed_prefix(seg, top, HEAD_END) < HEAD_END)
+		return false;
+	have = SHM_PAGE *
+	    shm_committed_pages(seg, top, shm_region_end(seg, top) - top);
+	if (have > self->param[SHM_PARAM_trim_threshold] && have > pad)
+		return true;
+	age = shm_load(&seg->super->clock_ms) -
+	    shm_load(&shm_chunk(seg, top)->stamp_ms);
+	return sweep->is_idle && have &&
+	    shm_load(&shm_chunk(seg, top)->stamp_ms) != CLEAN &&
+	    age >= sweep->age_ms;
+}
+
+/*
+ * May something be old enough now?  A look at every free piece takes the lock
+ * for as long as their heads take to come from memory, so it isn't taken before
+ * the oldest of the last look can have aged: what is freed later is younger.
+ */
+static bool
+is_due(const struct sweep *sweep)
+{
+	const struct shm_arena *arena = sweep->arena;
+	uint32_t now = shm_load(&sweep->self->seg->super->clock_ms);
+
+	return sweep->age_ms == 0 ||
+	    now - shm_load(&arena->free_since_ms) >= sweep->age_ms ||
+	    shm_load(&arena->remote) != 0 || top_is_due(sweep);
+}
+
+/* Remember the age of the oldest piece if all were looked at. */
+static void
+due_note(const struct sweep *sweep)
 {
 	uint32_t now = shm_load(&sweep->self->seg->super->clock_ms);
 
-	return stamp != CLEAN &&
-	    (sweep->age_ms == 0 || now - stamp >= sweep->age_ms);
+	if (sweep->age_ms && sweep->n < BATCH && sweep->looked_at < MAX_LOOK)
+		shm_store(&sweep->arena->free_since_ms, now - sweep->oldest_ms);
 }
 
 static struct piece *
@@ -372,8 +428,8 @@ arena_sweep(struct sweep *sweep)
 	struct shm_arena *arena = sweep->arena;
 	int error;
 
-	sweep->n = sweep->looked_at = 0;
-	if (shm_load(&arena->state) != SHM_ARENA_ACTIVE ||
+	sweep->n = sweep->looked_at = sweep->oldest_ms = 0;
+	if (shm_load(&arena->state) != SHM_ARENA_ACTIVE || !is_due(sweep) ||
 	    !shm_arena_trylock(arena, sweep->self))
 		return false;
 	error = shm_remote_drain_locked(sweep->self, arena);
@@ -383,6 +439,8 @@ arena_sweep(struct sweep *sweep)
 		error = shm_arena_consolidate_locked(sweep->self, arena);
 	if (error == 0)
 		error = arena_sweep_locked(sweep);
+	if (error == 0)
+		due_note(sweep);
 	shm_arena_release(arena, error);
 	/* Also what was taken before the damage was found. */
 	if (sweep->n)

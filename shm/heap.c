@@ -9,6 +9,9 @@
 #define TRIES     4   /* of arenas, for an aligned chunk */
 #define PATIENCE  8   /* rounds before arena.max is exceeded */
 #define HEAD_ROOM 48u /* bytes that a free chunk's head and links take */
+#define SPINS     256 /* looks at a lock, before another arena is tried */
+#define STRIKE    16u /* locks got that make up for one that was not */
+#define SPARE     (256u << 10) /* free bytes that another arena may give of */
 
 /* ---- Arenas -------------------------------------------------------------- */
 
@@ -67,20 +70,46 @@ arena_make(struct shm_self *self, uint32_t most, uint32_t *ret)
 	return true;
 }
 
-/* Lock one of the first N arenas, the thread's own if possible. */
+/* Lock an arena that is worth a little patience: a lock is held for a
+ * microsecond or two. */
+static bool
+arena_try_long(struct shm_self *self, uint32_t index)
+{
+	const struct shm_arena *arena = &self->seg->arenas[index];
+
+	if (arena_try(self, index))
+		return true;
+	for (int i = 0; i < SPINS && shm_load(&arena->lock) != 0; i++)
+		shm_relax();
+	return shm_load(&arena->lock) == 0 && arena_try(self, index);
+}
+
+/*
+ * Lock one of the first N arenas, the thread's own if possible.  Another one
+ * becomes its own if that was not possible for the second time of late: what it
+ * has freed is where it was, and would be left unused for new regions if each
+ * visit of the daemon made it move.
+ */
 static struct shm_arena *
 arena_try_all(struct shm_self *self, uint32_t n)
 {
 	if (self->arena >= n)
 		self->arena %= n;
-	for (uint32_t i = 0; i < n; i++) {
+	if (arena_try_long(self, self->arena)) {
+		self->strikes -= self->strikes > 0;
+		return &self->seg->arenas[self->arena];
+	}
+	self->strikes += STRIKE;
+	for (uint32_t i = 1; i < n; i++) {
 		uint32_t index = (self->arena + i) % n;
 
 		if (!arena_try(self, index))
 			continue;
-		if (i)
+		if (self->strikes > STRIKE) {
 			shm_add(&self->client->moves, 1);
-		self->arena = index;
+			self->arena = index;
+			self->strikes = 0;
+		}
 		return &self->seg->arenas[index];
 	}
 	return NULL;
@@ -186,6 +215,31 @@ region_add(struct shm_self *self, uint32_t size)
 	return 0;
 }
 
+/*
+ * The thread's arena has nothing that fits.  What is free in others, left there
+ * when their threads moved or ended, goes before a new region: each arena would
+ * keep what was its most, else.
+ */
+static int
+spare_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
+{
+	uint32_t arenas = arenas_now(self);
+
+	for (uint32_t i = 1; i < arenas; i++) {
+		uint32_t index = (self->arena + i) % arenas;
+		struct shm_arena *arena = &self->seg->arenas[index];
+		int got;
+
+		if (shm_load(&arena->binned_bytes) < SPARE + size ||
+		    !arena_try_long(self, index))
+			continue;
+		got = arena_serve(self, arena, size, n, ret);
+		if (got > 0)
+			return got;
+	}
+	return 0;
+}
+
 /* The limit is reached: look into every other arena, as it is. */
 static uint32_t
 others_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
@@ -248,6 +302,8 @@ shm_heap_take(struct shm_self *self, uint32_t size, uint32_t n, uint64_t ret[])
 		if (!arena)
 			return 0;
 		got = arena_serve(self, arena, size, n, ret);
+		if (got == 0)
+			got = spare_take(self, size, n, ret);
 		if (got > 0)
 			return (uint32_t)got;
 		if (got == SHM_ECORRUPT || got == SHM_ERETRY)

@@ -270,6 +270,9 @@ struct shm_arena {
 	    tick_locked; /* Daemon only: `locked` at its last tick */
 	/* Guarded by the lock: the daemon's clock at its taking, ms. */
 	_Atomic uint32_t since_ms;
+	/* Daemon only: no free piece whose pages may go has been free since
+	 * before that, ms. */
+	_Atomic uint32_t free_since_ms;
 
 	/* Atomic: chunks and extents (as payload offsets) that others freed. */
 	_Alignas(SHM_CACHELINE) _Atomic uint64_t remote;

@@ -17,6 +17,7 @@ struct shm_self {
 	uint32_t cached;
 	uint32_t lock_word; /* what this thread writes into a lock */
 	uint32_t arena;     /* the arena it allocates from */
+	uint32_t strikes;   /* how often that was locked, of late */
 	uint64_t tunables_generation;
 	uint64_t param[SHM_PARAMS]; /* this thread's copy of the tunables */
 	enum shm_failure failure;   /* of the last commit or allocation */
