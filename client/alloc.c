@@ -261,6 +261,45 @@ free_range(struct shmalloc *heap, uint64_t off)
 		free_slow(heap, off);
 }
 
+/*
+ * Free the chunk at OFF, which is another client's or the segment's, to its
+ * class: one swap, so that of two who free it one is found out.  The region's
+ * bit is set before the tag; until the swap the chunk is whose it was.
+ */
+static NOINLINE void
+free_other(struct shmalloc *heap, uint64_t off)
+{
+	struct cache *cache = cache_current;
+	struct shm_seg *seg = cache->self.seg;
+	struct shm_head *head = &shm_chunk(seg, off - SHM_CHUNK_HEAD)->head;
+	uint32_t size = shm_load(&head->size) & ~SHM_FLAGS;
+	uint32_t tag = shm_load(&head->tag), class = SHM_CLASSES;
+	enum shm_state state = shm_tag_state(tag);
+	bool is_done = false;
+
+	if (shm_tag_is_valid(seg, off, tag) &&
+	    (state == SHM_OWNED || state == SHM_SHARED) &&
+	    size >= SHM_CHUNK_MIN && size <= SHM_CHUNK_MAX)
+		class = shm_class(size);
+	if (class < SHM_CLASSES &&
+	    cache->class[class].n < cache->class[class].cap) {
+		cache_mark(cache);
+		cache_epoch_mark(cache);
+		shm_self_visit(&cache->self, shm_region_of(seg, off));
+		is_done =
+		    shm_cas(&head->tag, &tag, cache->cached | (tag & 255));
+		if (is_done) {
+			cache->class[class].taken++;
+			cache_push(cache, class, off, size);
+			cache_owe(cache, shm_tag_owner(tag), class);
+		}
+		cache_epoch_clear(cache);
+		cache_unmark(cache, heap);
+	}
+	if (!is_done)
+		free_slow(heap, off);
+}
+
 void
 shmalloc_free(struct shmalloc *heap, shmalloc_off off)
 {
@@ -278,8 +317,10 @@ shmalloc_free(struct shmalloc *heap, shmalloc_off off)
 	head = (struct shm_head *)(void *)(cache->base + off - 8);
 	check = shm_tag_check(cache->key, off);
 	size = shm_load(&head->size) & ~SHM_FLAGS;
-	if (SHM_UNLIKELY(shm_load(&head->tag) != (cache->owned | check)))
-		goto slow;
+	if (SHM_UNLIKELY(shm_load(&head->tag) != (cache->owned | check))) {
+		free_other(heap, off);
+		return;
+	}
 	if (SHM_UNLIKELY(
 		size - SHM_CHUNK_MIN >= SHM_LARGE_MIN - SHM_CHUNK_MIN)) {
 		free_range(heap, off);

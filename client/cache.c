@@ -278,17 +278,14 @@ cache_enter(struct shmalloc *heap)
 	cache->depth_before = cache->depth;
 	cache_mark(cache);
 	if (!heap->seg.is_read_only)
-		shm_put(&heap->seg.threads[cache->self.thread].call_epoch,
-		    shm_load(&heap->seg.super->epoch));
+		cache_epoch_mark(cache);
 	return cache;
 }
 
 void
 cache_leave(struct cache *cache)
 {
-	struct shm_seg *seg = cache->self.seg;
-
-	if (!seg->is_read_only)
-		shm_put(&seg->threads[cache->self.thread].call_epoch, 0);
+	if (!cache->self.seg->is_read_only)
+		cache_epoch_clear(cache);
 	cache_unmark(cache, cache->heap);
 }

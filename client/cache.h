@@ -64,8 +64,13 @@ struct cache {
 	/* Slow path. */
 	struct shm_self self;
 	struct shm_pin *pin;
-	uint32_t depth;                /* enters without exit */
-	uint32_t depth_before;         /* `depth` when the present call began */
+	uint32_t depth;        /* enters without exit */
+	uint32_t depth_before; /* `depth` when the present call began */
+	/* What the client in `owed_slot` holds less than its counters say, and
+	 * what we freed of others and have not counted. */
+	uint32_t owed_slot;
+	int64_t owed_bytes, owed_chunks;
+	uint64_t owed_frees;
 	uint64_t cap_bytes;            /* sum of cap x size */
 	uint32_t hand;                 /* class to shrink next */
 	uint32_t pressure;             /* super->pressure, as last seen */
@@ -175,6 +180,23 @@ cache_push(struct cache *cache, uint32_t class, uint64_t off, uint32_t size)
 	k->n++;
 }
 
+/* Say in the segment, while a tag that names somebody is compared and swapped,
+ * since when: the slot of a client that dies meanwhile is not used again. */
+static inline void
+cache_epoch_mark(struct cache *cache)
+{
+	struct shm_seg *seg = cache->self.seg;
+
+	shm_put(&seg->threads[cache->self.thread].call_epoch,
+	    shm_load(&seg->super->epoch));
+}
+
+static inline void
+cache_epoch_clear(struct cache *cache)
+{
+	shm_put(&cache->self.seg->threads[cache->self.thread].call_epoch, 0);
+}
+
 /* Give an object that is tagged CACHED for us to the cache or an arena. */
 void cache_put(struct cache *cache, uint64_t off);
 
@@ -187,6 +209,11 @@ void cache_refresh(struct cache *cache);
 /* Publish the counters of one class, or of all. */
 void cache_count(struct cache *cache, uint32_t class);
 void cache_count_all(struct cache *cache);
+
+/* Note that a chunk of CLASS which SLOT's client (0: the segment) held went
+ * into our cache.  Its counters learn that when there is more to say, or at our
+ * next refill or flush. */
+void cache_owe(struct cache *cache, uint32_t slot, uint32_t class);
 
 /* Note an allocation of SIZE bytes that did not go through a class, and the
  * free of an object of LEN bytes that did not. */

@@ -28,6 +28,37 @@ cache_count_held(struct cache *cache, uint32_t slot, uint64_t len, int64_t n)
 	shm_add(&client->held_chunks, n);
 }
 
+#define OWED_MOST 32 /* chunks, before their client's counters are told */
+
+static void
+owed_settle(struct cache *cache)
+{
+	struct shm_client *client = &cache->self.seg->clients[cache->owed_slot];
+
+	if (cache->owed_chunks) {
+		shm_sub(&client->held_bytes, cache->owed_bytes);
+		shm_sub(&client->held_chunks, cache->owed_chunks);
+	}
+	if (cache->owed_frees)
+		shm_add(&cache->self.client->frees, cache->owed_frees);
+	cache->owed_bytes = cache->owed_chunks = 0;
+	cache->owed_frees = 0;
+}
+
+void
+cache_owe(struct cache *cache, uint32_t slot, uint32_t class)
+{
+	if (slot != cache->owed_slot || cache->owed_chunks == OWED_MOST)
+		owed_settle(cache);
+	cache->owed_frees++;
+	/* Slot 0 is nobody's: what is SHARED is held by no client. */
+	if (slot == 0 || slot >= SHM_CLIENTS)
+		return;
+	cache->owed_slot = slot;
+	cache->owed_bytes += shm_class_size(class);
+	cache->owed_chunks++;
+}
+
 void
 cache_count(struct cache *cache, uint32_t class)
 {
@@ -58,6 +89,7 @@ cache_count(struct cache *cache, uint32_t class)
 	k->allocs = k->requested = 0;
 	k->taken = 0;
 	k->published = k->n;
+	owed_settle(cache);
 }
 
 void
