@@ -241,10 +241,12 @@ copy_restore(struct kill_copy *copy, struct shm_seg *seg)
 			memcpy(now, want, SHM_PAGE);
 	}
 	/* Somebody who goes on in it may have memory without a bit yet, and
-	 * what was tried in it may have punched that. */
+	 * what was tried in it may have punched that.  Memory that was never
+	 * written to would look like a hole to memory_check(). */
 	len = shm_load(&seg->super->watermark);
 	if (seg != &copy->seg && len &&
-	    fallocate(seg->fd, 0, (off_t)seg->heap, (off_t)len) != 0)
+	    (fallocate(seg->fd, 0, (off_t)seg->heap, (off_t)len) != 0 ||
+		madvise(seg->base + seg->heap, len, MADV_POPULATE_WRITE) != 0))
 		abort();
 	if (used > copy->pins_len)
 		memset((char *)seg->pins + copy->pins_len, 0,

@@ -336,8 +336,9 @@ pair_test(const char *daemon_path, const struct pair *pair, int first,
 	memset(&contest, 0, sizeof(contest));
 	contest.pair = pair;
 	contest.points = points;
-	is_good =
-	    contest_begin(&contest, daemon_path, first) && outer_run(&contest);
+	is_good = contest_begin(&contest, daemon_path, first) &&
+	    outer_run(&contest) && !contest.outer.is_torn &&
+	    !contest.inner.is_torn;
 	freeze_free(&contest.begin);
 	party_end(&contest.party[0]);
 	party_end(&contest.party[1]);
