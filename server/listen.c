@@ -189,6 +189,22 @@ descriptors_refuse(const struct listener *listener)
 	    listener->fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof no);
 }
 
+/* Nobody's before its group is right. */
+static int
+access_set(const char *path, mode_t mode, gid_t group)
+{
+	gid_t wanted = group == PEER_NO_GROUP ? getegid() : group;
+	struct stat st;
+	if (stat(path, &st) != 0)
+		return SHM_ESYSTEM;
+	if (st.st_gid == wanted && (st.st_mode & 07777) == mode)
+		return 0;
+	return chmod(path, 0) == 0 && chown(path, (uid_t)-1, wanted) == 0 &&
+		chmod(path, mode) == 0
+	    ? 0
+	    : SHM_ESYSTEM;
+}
+
 /* Bound for nobody at first, so that nobody comes before the mode is set. */
 static int
 socket_bind(struct listener *listener, mode_t mode, gid_t group)
@@ -198,8 +214,8 @@ socket_bind(struct listener *listener, mode_t mode, gid_t group)
 	int r = bind(listener->fd, (struct sockaddr *)&listener->address,
 	    sizeof listener->address);
 	umask(umask_before);
-	if (r != 0 || chown(path, (uid_t)-1, group) != 0 ||
-	    chmod(path, mode) != 0 || listen(listener->fd, SOMAXCONN) != 0)
+	if (r != 0 || access_set(path, mode, group) != 0 ||
+	    listen(listener->fd, SOMAXCONN) != 0)
 		return SHM_ESYSTEM;
 	return 0;
 }
@@ -236,15 +252,27 @@ is_socket(const struct listener *listener, int fd)
 	    lstat(bound.sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
+/* The socket FD of the daemon before, whose configuration may have been
+ * another. Who may not say whose it is leaves that as it was. */
+static void
+socket_keep(struct listener *listener, mode_t mode, gid_t group, int fd)
+{
+	listener->fd = fd;
+	if (access_set(listener->address.sun_path, mode, group) != 0)
+		log_error("cannot set the mode and group of %s: %s",
+		    listener->address.sun_path, strerror(errno));
+}
+
 int
 listen_open(struct listener *listener, const struct rundir *dir, mode_t mode,
-    gid_t group, int fd)
+    gid_t group, int fd, bool *ret_is_kept)
 {
 	LIST_INIT(&listener->conns);
 	listener->fd = -1;
 	int error = listen_address(listener, dir->path);
-	if (error == 0 && is_socket(listener, fd)) {
-		listener->fd = fd;
+	*ret_is_kept = error == 0 && is_socket(listener, fd);
+	if (*ret_is_kept) {
+		socket_keep(listener, mode, group, fd);
 	} else {
 		if (fd >= 0)
 			close(fd);
@@ -263,7 +291,7 @@ listen_open(struct listener *listener, const struct rundir *dir, mode_t mode,
 	log_error("out of memory");
 	error = SHM_ENOMEM;
 fail:
-	listen_stop(listener, listener->fd == fd);
+	listen_stop(listener, *ret_is_kept);
 	return error;
 }
 

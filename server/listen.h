@@ -8,6 +8,7 @@
 #ifndef SERVER_LISTEN_H
 #define SERVER_LISTEN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -40,14 +41,15 @@ struct listener {
 int listen_address(struct listener *listener, const char *dir) SHM_MUSTCHECK;
 
 /*
- * Listen on FD, which is that socket already and is taken over (-1: it is not),
- * or make it: listen on the socket OPS->name in DIR, of mode MODE and GROUP
- * (PEER_NO_GROUP: the daemon's), replacing a dead daemon's.  LISTENER has its
- * ops, base, owner, admit and max.  Errors are logged.  SHM_EINVAL (the path is
+ * Listen on FD, which is taken over (-1: there is none), if it is that socket
+ * already, or make it: listen on the socket OPS->name in DIR, of mode MODE and
+ * GROUP (PEER_NO_GROUP: the daemon's) in either case, replacing a dead
+ * daemon's.  *RET_IS_KEPT: it is FD.  LISTENER has its ops, base, owner, admit
+ * and max.  Errors are logged.  SHM_EINVAL (the path is
  * too long), SHM_EEXIST (something that is no socket is there), SHM_ESYSTEM.
  */
 int listen_open(struct listener *listener, const struct rundir *dir,
-    mode_t mode, gid_t group, int fd) SHM_MUSTCHECK;
+    mode_t mode, gid_t group, int fd, bool *ret_is_kept) SHM_MUSTCHECK;
 
 /* Go on with the connection FD, which is taken over; NULL: it is closed. */
 struct conn *listen_adopt(struct listener *listener, int fd);

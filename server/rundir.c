@@ -51,12 +51,14 @@ rundir_resolve(const char *configured, char *ret, size_t len)
 static int
 dir_make(struct rundir *dir, mode_t mode)
 {
-	if (mkdir(dir->path, 0700) == 0) {
+	bool is_new = mkdir(dir->path, 0700) == 0;
+	bool is_there = !is_new && errno == EEXIST;
+	if (is_there && !dir->is_made)
+		return 0;
+	/* mkdir obeys the umask; the mode is what was asked for.  One that a
+	 * daemon before made was asked for by that. */
+	if ((is_new || is_there) && chmod(dir->path, mode) == 0) {
 		dir->is_made = true;
-		/* mkdir obeys the umask; the mode is what was asked for. */
-		if (chmod(dir->path, mode) == 0)
-			return 0;
-	} else if (errno == EEXIST) {
 		return 0;
 	}
 	log_error("cannot make the socket directory %s: %s", dir->path,

@@ -309,9 +309,10 @@ listener_open(struct server *server, struct listener *listener, mode_t mode,
 	for (size_t i = 0; i < kept->n; i++)
 		if (strcmp(kept->entry[i].name, name) == 0)
 			entry = &kept->entry[i];
-	int fd = kept_take(entry, 0);
-	int error = listen_open(listener, &server->dir, mode, group, fd);
-	if (error != 0 || (fd >= 0 && listener->fd == fd))
+	bool is_kept;
+	int error = listen_open(
+	    listener, &server->dir, mode, group, kept_take(entry, 0), &is_kept);
+	if (error != 0 || is_kept)
 		return error;
 	store_remove(&server->store, name);
 	store_listener(&server->store, listener);

@@ -13,7 +13,7 @@ teardown() {
 	fi
 	daemon_stop
 	[ -z "${SHMALLOC_TEST_DIR-}" ] ||
-	    [ "$SHMALLOC_TEST_DIR" = "$BATS_TEST_TMPDIR/run" ] ||
+	    [[ $SHMALLOC_TEST_DIR == "$BATS_TEST_TMPDIR"/* ]] ||
 	    rm -r "$SHMALLOC_TEST_DIR"
 }
 
@@ -244,6 +244,18 @@ outage_end() {
 	[ "$(holder_tell alloc 64 100)" = 'done 100' ]
 }
 
+@test "a socket that was made anew is the one that is kept" {
+	daemon_start
+	rm "$SHMALLOC_SOCKET/attach"
+	server_kill
+	[ -S "$SHMALLOC_SOCKET/attach" ]
+	inode=$(stat -c %i "$SHMALLOC_SOCKET/attach")
+	server_kill
+	[ "$(stat -c %i "$SHMALLOC_SOCKET/attach")" = "$inode" ]
+	holder_start
+	[ "$(holder_tell alloc 64 10)" = 'done 10' ]
+}
+
 @test "SIGUSR1 without a keeper changes nothing" {
 	daemon_start --no-keeper
 	kill -USR1 "$DAEMON_PID"
@@ -468,6 +480,34 @@ takeover() {
 	server_kill
 	[ "$(start_mode)" = recovered ]
 	state_is "$victim" absent
+}
+
+# The permission bits and the group of the socket NAME.
+access_is() {
+	[ "$(stat -c '%a %g' "$SHMALLOC_SOCKET/$1")" = "$2" ]
+}
+
+@test "who takes over gives the sockets and the directory its own access" {
+	SHMALLOC_TEST_DIR=$BATS_TEST_TMPDIR/made
+	export SHMALLOC_SOCKET=$SHMALLOC_TEST_DIR
+	# Nobody but root may give away to any group.
+	[ "$(id -u)" -eq 0 ] || skip "needs root to have another group"
+	mkdir() {
+		:
+	}
+	daemon_start
+	unset -f mkdir
+	access_is control "600 $(id -g)"
+	takeover -p admin_group=60001 -p monitor_group=60002
+	access_is control '660 60001'
+	access_is control-ro '660 60002'
+	takeover
+	access_is control "600 $(id -g)"
+	access_is control-ro "666 $(id -g)"
+	# What the daemon made is as it would make it now.
+	chmod 700 "$SHMALLOC_SOCKET"
+	takeover
+	[ "$(stat -c %a "$SHMALLOC_SOCKET")" = 755 ]
 }
 
 @test "a daemon whose keeper was killed can be taken over, too" {
