@@ -119,6 +119,17 @@ call_try_again(unsigned *tries)
 	return true;
 }
 
+bool
+call_walk_was_busy(struct call *call, int error)
+{
+	if (error != SHM_ERETRY && error != SHM_EBUSY)
+		return false;
+	call_fail(call, SHM_EBUSY, NULL,
+	    error == SHM_ERETRY ? "an arena's lock could not be had; try again"
+				: "the daemon is ending");
+	return true;
+}
+
 static int
 role_check(struct call *call, const struct verb *verb)
 {
@@ -169,6 +180,11 @@ verb_run(struct call *call, const struct verb *verb, bool *ret_is_job)
 	log_debug("%s: %s", call->who, verb->name);
 	if (!verb_walks(verb, call->request))
 		return verb->run(call);
+	if (job_waits(call))
+		return call_fail(call, SHM_EBUSY, NULL,
+		    "a request of user %u that walks a segment waits already; "
+		    "try again later",
+		    (unsigned)call->conn->peer.uid);
 	*ret_is_job = job_start(call, verb->work, verb->run);
 	if (*ret_is_job)
 		return 0;

@@ -49,6 +49,10 @@ int call_done(struct call *call);
 /* Wait a moment before another try; false: enough of them. */
 bool call_try_again(unsigned *tries);
 
+/* Whether ERROR of a walk says nothing of the segment, but that a lock could
+ * not be had, or that the daemon ends.  Then CALL has failed with SHM_EBUSY. */
+bool call_walk_was_busy(struct call *call, int error);
+
 /* ---- Verbs: each fills CALL->reply, and gives 0 or what call_fail() gave - */
 
 int verb_status(struct call *call);

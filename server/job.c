@@ -18,6 +18,7 @@ struct job {
 	Proto__Request *request; /* a copy */
 	job_work_fn work;
 	job_run_fn run;
+	uid_t uid; /* who asks */
 	int error; /* of WORK */
 };
 
@@ -28,6 +29,7 @@ struct worker {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct job_queue todo, done; /* Guarded by lock */
+	struct job *now;             /* Guarded by lock; NULL: none */
 	bool is_ending;              /* Guarded by lock */
 	int wake;                    /* an eventfd: something is done */
 	struct event *event;
@@ -47,6 +49,7 @@ job_wait(struct worker *worker)
 	job = worker->is_ending ? NULL : TAILQ_FIRST(&worker->todo);
 	if (job != NULL)
 		TAILQ_REMOVE(&worker->todo, job, link);
+	worker->now = job;
 	pthread_mutex_unlock(&worker->lock);
 	return job;
 }
@@ -60,6 +63,7 @@ worker_run(void *arg)
 		uint64_t one = 1;
 		job->error = job->work(&job->call);
 		pthread_mutex_lock(&worker->lock);
+		worker->now = NULL;
 		TAILQ_INSERT_TAIL(&worker->done, job, link);
 		pthread_mutex_unlock(&worker->lock);
 		/* It can't be full: the loop empties it. */
@@ -199,6 +203,7 @@ job_start(struct call *call, job_work_fn work, job_run_fn run)
 	job->call.pool = &job->pool;
 	job->work = work;
 	job->run = run;
+	job->uid = call->conn->peer.uid;
 	call->conn->owner = job;
 	segment_hold(call->segment);
 	conn_suspend(call->conn);
@@ -207,6 +212,22 @@ job_start(struct call *call, job_work_fn work, job_run_fn run)
 	pthread_cond_signal(&worker->more);
 	pthread_mutex_unlock(&worker->lock);
 	return true;
+}
+
+bool
+job_waits(const struct call *call)
+{
+	struct worker *worker = call->server->worker;
+	uid_t uid = call->conn->peer.uid;
+	const struct job *job;
+	bool waits = false;
+	if (worker == NULL || uid == 0 || uid == geteuid())
+		return false;
+	pthread_mutex_lock(&worker->lock);
+	TAILQ_FOREACH(job, &worker->todo, link)
+	waits |= job->uid == uid;
+	pthread_mutex_unlock(&worker->lock);
+	return waits;
 }
 
 void
@@ -240,9 +261,17 @@ job_stop(struct server *server)
 	server->worker = NULL;
 	pthread_mutex_lock(&worker->lock);
 	worker->is_ending = true;
+	/* The job holds it until it is finished below. */
+	struct segment *segment =
+	    worker->now != NULL ? worker->now->call.segment : NULL;
+	if (segment != NULL)
+		atomic_store(&segment->seg.is_cancelled, true);
 	pthread_cond_signal(&worker->more);
 	pthread_mutex_unlock(&worker->lock);
 	pthread_join(worker->thread, NULL);
+	/* We may go on: who takes over may not begin. */
+	if (segment != NULL)
+		atomic_store(&segment->seg.is_cancelled, false);
 	queue_finish(&worker->done, true);
 	queue_finish(&worker->todo, false);
 	worker_free(worker);

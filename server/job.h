@@ -30,10 +30,15 @@ typedef int (*job_run_fn)(struct call *call);
  */
 bool job_start(struct call *call, job_work_fn work, job_run_fn run);
 
+/* Whether a job of CALL's user waits already: each may have one at work and one
+ * that waits, but root and the daemon's user. */
+bool job_waits(const struct call *call);
+
 /* The connection CONN, of a job or of none, ends. */
 void job_forget(struct conn *conn);
 
-/* End the thread, after the job that it is at; the others are dropped. */
+/* End the thread; the job that it is at is cancelled, the others are dropped.
+ */
 void job_stop(struct server *server);
 
 #endif

@@ -112,9 +112,8 @@ verb_check_work(struct call *call)
 		r = shm_check(
 		    &call->segment->seg, repair, on_finding, &checking);
 	} while (r == SHM_ERETRY && call_try_again(&tries));
-	if (r == SHM_ERETRY)
-		return call_fail(call, SHM_EBUSY, NULL,
-		    "an arena's lock could not be had; try again");
+	if (call_walk_was_busy(call, r))
+		return SHM_EBUSY;
 	if (r < 0)
 		return call_fail(call, r, NULL,
 		    "the segment is so damaged "

@@ -223,9 +223,8 @@ heap_paint(struct call *call, int32_t arena, struct painting *painting)
 			break;
 		}
 	}
-	if (error == SHM_ERETRY)
-		return call_fail(call, SHM_EBUSY, NULL,
-		    "an arena's lock could not be had; try again");
+	if (call_walk_was_busy(call, error))
+		return SHM_EBUSY;
 	if (error != 0)
 		return call_fail(call, error, NULL,
 		    "the segment is damaged; run shmallocctl check");

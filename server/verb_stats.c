@@ -92,9 +92,8 @@ stats_read(struct call *call, bool is_exact, struct shm_stats *ret_stats)
 		error =
 		    shm_stats_read(&call->segment->seg, is_exact, ret_stats);
 	while (error == SHM_ERETRY && call_try_again(&tries));
-	if (error == SHM_ERETRY)
-		return call_fail(call, SHM_EBUSY, NULL,
-		    "an arena's lock could not be had; try again");
+	if (call_walk_was_busy(call, error))
+		return SHM_EBUSY;
 	if (error != 0)
 		return call_fail(call, error, NULL,
 		    "the segment's statistics cannot be read (error %d)",

@@ -152,7 +152,9 @@ check_all(struct report *report, struct shm_check *again)
 	for (uint32_t i = 0; i < n && error == 0; i++) {
 		check->arena = &seg->arenas[i];
 		check->index = i;
-		error = arena_check(report, again);
+		error = atomic_load(&seg->is_cancelled)
+		    ? SHM_EBUSY
+		    : arena_check(report, again);
 	}
 	return error;
 }

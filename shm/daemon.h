@@ -99,7 +99,7 @@ void shm_system_set(struct shm_seg *seg, uint64_t pages);
 
 /*
  * Give all free pages of ARENA (-1: of all) back now, whatever their age; with
- * IS_DRY only say how many bytes that would be.
+ * IS_DRY only say how many bytes that would be.  Less if it is cancelled.
  */
 uint64_t shm_trim(struct shm_seg *seg, int32_t arena, bool is_dry);
 

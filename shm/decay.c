@@ -589,7 +589,8 @@ shm_trim(struct shm_seg *seg, int32_t arena, bool is_dry)
 		if (arena >= 0 && (uint32_t)arena != i)
 			continue;
 		for (int round = 0; round < 1024; round++)
-			if (!arena_sweep(&sweep))
+			if (atomic_load(&seg->is_cancelled) ||
+			    !arena_sweep(&sweep))
 				break;
 		bytes += sweep.bytes;
 	}

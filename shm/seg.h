@@ -49,6 +49,8 @@ struct shm_seg {
 	/* Daemon only: the arena whose index it is rebuilding, with its lock,
 	 * plus one; and the page at which it goes on. */
 	uint32_t repair_arena_plus_one, repair_next;
+	/* Daemon only.  Atomic: walks of all of it end, with SHM_EBUSY. */
+	_Atomic bool is_cancelled;
 	/* Atomic: pages that this process may commit before it asks the system
 	 * again, and when it asked; see shm/commit.c. */
 	_Atomic uint64_t own_pages;

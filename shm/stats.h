@@ -165,8 +165,8 @@ typedef void (*shm_piece_fn)(void *arg, const struct shm_piece *piece);
  * Call FN for every piece of the heap up to the watermark, in order of address;
  * the pieces tile it.  Arena -1: all, and the unused regions.  Heads are copied
  * a region at a time under the arena's lock; FN is called without.  Remote
- * lists are drained.  SHM_ERETRY: a lock could not be had; SHM_EREADONLY;
- * SHM_ENOMEM; SHM_ECORRUPT.
+ * lists are drained.  SHM_ERETRY: a lock could not be had; SHM_EBUSY: it was
+ * cancelled (looked at once a region); SHM_EREADONLY; SHM_ENOMEM; SHM_ECORRUPT.
  */
 int shm_walk(struct shm_seg *seg, int32_t arena, shm_piece_fn fn,
     void *arg) SHM_MUSTCHECK;
@@ -185,7 +185,8 @@ typedef void (*shm_finding_fn)(void *arg, const struct shm_finding *finding);
 /*
  * Prove the invariants I1..In of every arena, under its lock; REPAIR rebuilds
  * the index of an arena whose heads are sane.  The number of findings, or
- * SHM_ERETRY for a lock that could not be had.
+ * SHM_ERETRY for a lock that could not be had, or SHM_EBUSY if it was cancelled
+ * (looked at once an arena).
  */
 int shm_check(struct shm_seg *seg, bool repair, shm_finding_fn fn,
     void *arg) SHM_MUSTCHECK;

@@ -278,7 +278,9 @@ shm_walk(struct shm_seg *seg, int32_t arena, shm_piece_fn fn, void *arg)
 		return error;
 	for (uint32_t i = 0; i < walk.regions && error == 0;) {
 		walk.n_regions = 1;
-		if (is_wanted(seg, i, arena)) {
+		if (atomic_load(&seg->is_cancelled)) {
+			error = SHM_EBUSY;
+		} else if (is_wanted(seg, i, arena)) {
 			error = shm_walk_copy(&walk, i);
 			if (error == 0 &&
 			    (arena < 0 || walk.arena == (uint32_t)arena))

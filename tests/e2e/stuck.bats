@@ -100,6 +100,19 @@ client_of()
 	[ "$(client_of "$HOLDER_PID" '.[0].state')" = alive ]
 }
 
+@test "one user's walks do not queue before everybody's" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to be another user"
+	daemon_start
+	# Walks take a while, and come all at once.
+	holder_start
+	holder_tell alloc 64 400000
+	run -0 env WIRE_UID=65534 "$BATS_TEST_DIRNAME/../tools/wire.py" walks \
+	    "$SHMALLOC_SOCKET" 8
+	[ "$(grep -c 'user 65534 that walks a segment waits' \
+	    <<<"$output")" -ge 1 ]
+	[ "$(grep -vc 'waits already' <<<"$output")" -ge 1 ]
+}
+
 # ---- Readers ---------------------------------------------------------------
 
 # Leave a reader inside, and retire N objects of SIZE that wait for it.

@@ -9,6 +9,7 @@
                                          over each, wait for a line
     wire.py kill DIR N                   kill N clients, each when attached
     wire.py ask DIR SOCKET VERB          status, trim, create or set: the error
+    wire.py walks DIR N                  ask for N walks at once; the errors
     wire.py heir DIR                     be who takes over: take all, say "end",
                                          obey stdin: ready, await
     wire.py former DIR on|gone           be who is taken over from: give a
@@ -381,6 +382,17 @@ def kill(directory, n):
         os.close(ready)
 
 
+def walks(directory, n):
+    socks = [connect(directory, "control-ro")]
+    for _ in range(int(n) - 1):
+        socks.append(socket.socket(socket.AF_UNIX))
+        socks[-1].connect("control-ro")
+    for sock in socks:
+        sock.sendall(frame(field(1, 1) + field(11, field(1, 1))))
+    for sock in socks:
+        say("error %d %s" % control_error(receive(sock)))
+
+
 KEPT_ADD, KEPT_REMOVE, KEPT_READY, KEPT_END = 1, 2, 3, 4
 KEPT_MESSAGE = struct.Struct("I192s")
 
@@ -440,7 +452,7 @@ def former(directory, what):
     ours.close()
 
 
-COMMANDS = {"attach": attach, "send": send, "fds": fds, "open": open_many,
+COMMANDS = {"walks": walks, "attach": attach, "send": send, "fds": fds, "open": open_many,
             "ask": ask, "heir": heir, "former": former, "hold": hold, "kill": kill}
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include "shm/commit.h"
+#include "shm/daemon.h"
 #include "tests/unit/fixture.h"
 
 static struct fixture fixture;
@@ -136,6 +137,18 @@ Test(walk, gives_up_on_an_arena_that_stays_locked)
 	cr_expect_eq(shm_walk(seg, -1, piece_sum, &sum), SHM_ERETRY);
 	cr_expect_eq(shm_walk(seg, 1, piece_sum, &sum), 0);
 	fixture_unlock(&fixture);
+}
+
+Test(walk, ends_when_it_is_cancelled)
+{
+	struct sum sum = { 0 };
+
+	heap_make();
+	atomic_store(&seg->is_cancelled, true);
+	cr_expect_eq(shm_walk(seg, -1, piece_sum, &sum), SHM_EBUSY);
+	cr_expect_eq(shm_check(seg, false, NULL, NULL), SHM_EBUSY);
+	cr_expect_eq(shm_trim(seg, -1, false), 0);
+	atomic_store(&seg->is_cancelled, false);
 }
 
 Test(walk, puts_an_arena_with_a_damaged_head_out_of_service)
