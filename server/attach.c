@@ -315,7 +315,6 @@ misuse_handle(struct conn *conn, const Proto__MisuseReport *report)
 	size_t kind = (size_t)report->kind;
 	if (kind >= sizeof kinds / sizeof *kinds)
 		kind = PROTO__MISUSE_KIND__MISUSE_UNKNOWN;
-	slot->segment->n_misuse_reports++;
 	if (!shm_client_read(&slot->segment->seg, slot->index, &client))
 		client.label[0] = '\0';
 	if (log_allowed(&slot->segment->misuse_limit, &more))

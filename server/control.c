@@ -281,24 +281,14 @@ control_admit(struct conn *conn, const char **ret_why)
 	return role == PEER_NOBODY ? SHM_EPERM : 0;
 }
 
-const struct conn_ops control_ops = {
-	.name = "control",
-	.type = &proto__request__descriptor,
-	.max_in = PROTO_MAX_REQUEST,
-	.max_out = PROTO_MAX_REPLY,
-	.idle_ms = IDLE_MS,
-	.on_message = on_message,
-	.on_refused = on_refused,
-	.on_close = on_close,
-};
+/* Both sockets' but for the name: what may be asked is decided by the verb. */
+#define CONTROL_OPS(socket)                                                    \
+	{                                                                      \
+		.name = (socket), .type = &proto__request__descriptor,         \
+		.max_in = PROTO_MAX_REQUEST, .max_out = PROTO_MAX_REPLY,       \
+		.idle_ms = IDLE_MS, .on_message = on_message,                  \
+		.on_refused = on_refused, .on_close = on_close,                \
+	}
 
-const struct conn_ops control_ro_ops = {
-	.name = "control-ro",
-	.type = &proto__request__descriptor,
-	.max_in = PROTO_MAX_REQUEST,
-	.max_out = PROTO_MAX_REPLY,
-	.idle_ms = IDLE_MS,
-	.on_message = on_message,
-	.on_refused = on_refused,
-	.on_close = on_close,
-};
+const struct conn_ops control_ops = CONTROL_OPS("control");
+const struct conn_ops control_ro_ops = CONTROL_OPS("control-ro");

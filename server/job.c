@@ -85,7 +85,8 @@ job_free(struct job *job)
 	free(job);
 }
 
-/* RUN is called in any case: it gives back what WORK took. */
+/* RUN is called also if nobody waits for the answer any more: it gives back
+ * what WORK took. */
 static void
 job_finish(struct job *job)
 {

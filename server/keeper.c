@@ -6,14 +6,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "server/log.h"
+#include "server/server.h"
 
 /* How long a start waits after one that did not live for a second: doubling,
  * and longer if the daemon ends by itself than if somebody kills it. */
@@ -41,14 +40,6 @@ struct keeper {
 	bool is_last;   /* the child was started to be stopped */
 	bool is_broken; /* something could not be kept */
 };
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- What the daemon says ------------------------------------------------ */
 
@@ -181,7 +172,7 @@ child_start(struct keeper *keeper, int *ret_status)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) != 0)
 		return SHM_ESYSTEM;
 	keeper->link = link[0];
-	keeper->started_ms = now_ms();
+	keeper->started_ms = server_now_ms();
 	keeper->child = fork();
 	if (keeper->child == 0) {
 		*ret_status = child_run(keeper, link[1]);
@@ -279,7 +270,7 @@ is_over(const struct keeper *keeper, int *ret_status)
 static void
 end_count(struct keeper *keeper)
 {
-	uint64_t lived_ms = now_ms() - keeper->started_ms;
+	uint64_t lived_ms = server_now_ms() - keeper->started_ms;
 	bool is_asked = WIFEXITED(keeper->status) &&
 	    WEXITSTATUS(keeper->status) == KEEPER_AGAIN;
 	if (lived_ms >= KEEPER_SOUND_MS)
@@ -300,23 +291,12 @@ pause_make(struct keeper *keeper)
 		return;
 	for (unsigned i = 1; i < keeper->n_short && pause < most; i++)
 		pause *= 2;
-	uint64_t end = now_ms() + (uint64_t)pause;
-	while (now_ms() < end && !keeper->is_stopping) {
+	uint64_t end = server_now_ms() + (uint64_t)pause;
+	while (server_now_ms() < end && !keeper->is_stopping) {
 		struct pollfd fd = { keeper->signal_fd, POLLIN, 0 };
-		poll(&fd, 1, (int)(end - now_ms()) + 1);
+		poll(&fd, 1, (int)(end - server_now_ms()) + 1);
 		signals_take(keeper);
 	}
-}
-
-/* As many as the daemon may have. */
-static void
-descriptors_raise(void)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int
@@ -328,7 +308,7 @@ keeper_run(const struct keeper_job *job)
 		log_error("the keeper cannot start: %s", strerror(errno));
 		return status;
 	}
-	descriptors_raise();
+	kept_room_raise();
 	for (;;) {
 		int r = child_start(&keeper, &status);
 		if (r == 1)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,8 +18,8 @@ fds_close(const int *fds, unsigned n)
 			close(fds[i]);
 }
 
-static struct kept *
-entry_of(const struct kept_list *list, const char *name)
+struct kept *
+kept_get(const struct kept_list *list, const char *name)
 {
 	for (size_t i = 0; i < list->n; i++)
 		if (strcmp(list->entry[i].name, name) == 0)
@@ -48,7 +49,7 @@ int
 kept_add(
     struct kept_list *list, const char *name, const int *fds, unsigned n_fds)
 {
-	struct kept *entry = entry_of(list, name);
+	struct kept *entry = kept_get(list, name);
 	int error = SHM_ENOMEM;
 	if (entry == NULL)
 		entry = entry_new(list, name);
@@ -68,7 +69,7 @@ fail:
 void
 kept_remove(struct kept_list *list, const char *name)
 {
-	struct kept *entry = entry_of(list, name);
+	struct kept *entry = kept_get(list, name);
 	if (entry == NULL)
 		return;
 	fds_close(entry->fd, entry->n_fds);
@@ -101,6 +102,17 @@ kept_release(struct kept_list *list)
 		fds_close(list->entry[i].fd, list->entry[i].n_fds);
 	free(list->entry);
 	*list = (struct kept_list){ 0 };
+}
+
+void
+kept_room_raise(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	/* Else there is as much as before. */
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* ---- On the way ---------------------------------------------------------- */

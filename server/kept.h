@@ -42,6 +42,9 @@ int kept_add(struct kept_list *list, const char *name, const int *fds,
 /* Close what is under NAME, if anything is. */
 void kept_remove(struct kept_list *list, const char *name);
 
+/* The entry of that name, or NULL. */
+struct kept *kept_get(const struct kept_list *list, const char *name);
+
 /* The first entry whose name begins with PREFIX, or NULL. */
 struct kept *kept_find(const struct kept_list *list, const char *prefix);
 
@@ -50,6 +53,9 @@ int kept_take(struct kept *entry, unsigned i);
 
 /* Close everything. */
 void kept_release(struct kept_list *list);
+
+/* Have room for as many descriptors as the system lets us have. */
+void kept_room_raise(void);
 
 /* ---- On the way ---------------------------------------------------------- */
 

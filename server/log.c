@@ -24,15 +24,6 @@ static const int severities[LOG_LEVELS] = { 3, 4, 6, 7 };
 
 static enum log_level level_max = LOG_LEVEL_INFO;
 
-int
-log_level_find(const char *name)
-{
-	for (int i = 0; i < LOG_LEVELS; i++)
-		if (strcmp(name, log_level_names[i]) == 0)
-			return i;
-	return -1;
-}
-
 void
 log_set_level(enum log_level level)
 {

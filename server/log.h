@@ -24,9 +24,6 @@ enum log_level {
 
 extern const char *const log_level_names[LOG_LEVELS];
 
-/* The level of that name, or -1. */
-int log_level_find(const char *name);
-
 /* Lines above LEVEL are dropped.  At first: info. */
 void log_set_level(enum log_level level);
 

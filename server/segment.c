@@ -249,20 +249,12 @@ segment_create_configured(struct server *server, const struct config *config)
 	return error;
 }
 
-void
-segment_destroy(struct server *server, struct segment *segment)
-{
-	/* First: a segment without clients is better than the reverse. */
-	store_segment_remove(&server->store, segment);
-	segment_leave(server, segment);
-}
-
-void
-segment_leave(struct server *server, struct segment *segment)
+static void
+segment_end(struct server *server, struct segment *segment, const char *why)
 {
 	for (uint32_t i = 0; i < SHM_CLIENTS; i++)
 		if (segment->slots[i] != NULL)
-			slot_forget(segment->slots[i]);
+			slot_forget(segment->slots[i], why);
 	/* Another daemon's by now, maybe: V9. */
 	if (!server->is_given)
 		shm_daemon_stop(&segment->seg);
@@ -270,6 +262,20 @@ segment_leave(struct server *server, struct segment *segment)
 	segment->is_destroyed = true;
 	segment_hold(segment);
 	segment_drop(segment);
+}
+
+void
+segment_destroy(struct server *server, struct segment *segment)
+{
+	/* First: a segment without clients is better than the reverse. */
+	store_segment_remove(&server->store, segment);
+	segment_end(server, segment, "its segment was destroyed");
+}
+
+void
+segment_leave(struct server *server, struct segment *segment)
+{
+	segment_end(server, segment, NULL);
 }
 
 void

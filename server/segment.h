@@ -67,7 +67,6 @@ struct segment {
 	double created;        /* seconds since the epoch */
 	double last_reclaimed; /* seconds since the epoch; 0: never */
 	struct log_limit misuse_limit;
-	uint64_t n_misuse_reports;
 	uint32_t n_jobs;            /* that walk it */
 	bool is_destroyed;          /* and goes when its last job has ended */
 	struct reader_lag *readers; /* see server/reader.h; may be NULL */

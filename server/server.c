@@ -218,18 +218,15 @@ static void
 descriptors_raise(void)
 {
 	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		log_warn("cannot raise the limit of open files");
-	if (limit.rlim_max < 2 * SHM_CLIENTS)
+	kept_room_raise();
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    limit.rlim_cur < 2 * SHM_CLIENTS)
 		log_warn(
 		    "only %llu files may be open, which is enough for "
 		    "about %llu clients; raise the hard limit (ulimit -Hn, "
 		    "LimitNOFILE=)",
-		    (unsigned long long)limit.rlim_max,
-		    (unsigned long long)limit.rlim_max / 2);
+		    (unsigned long long)limit.rlim_cur,
+		    (unsigned long long)limit.rlim_cur / 2);
 }
 
 /* Little to do, but others wait for it: the daemon goes first. */
@@ -304,14 +301,9 @@ listener_open(struct server *server, struct listener *listener, mode_t mode,
 {
 	char name[KEPT_NAME];
 	snprintf(name, sizeof name, "socket/%s", listener->ops->name);
-	/* The longer name has its own entry. */
-	struct kept *entry = NULL;
-	for (size_t i = 0; i < kept->n; i++)
-		if (strcmp(kept->entry[i].name, name) == 0)
-			entry = &kept->entry[i];
 	bool is_kept;
-	int error = listen_open(
-	    listener, &server->dir, mode, group, kept_take(entry, 0), &is_kept);
+	int error = listen_open(listener, &server->dir, mode, group,
+	    kept_take(kept_get(kept, name), 0), &is_kept);
 	if (error != 0 || is_kept)
 		return error;
 	store_remove(&server->store, name);

@@ -91,17 +91,27 @@ slot_free(struct slot *slot)
 }
 
 void
-slot_forget(struct slot *slot)
+slot_forget(struct slot *slot, const char *why)
 {
 	struct conn *conn = slot->conn;
 	if (slot->state == SLOT_RECLAIMING)
 		reap_remove(&slot->server->reaper, slot);
 	slot_free(slot);
 	if (conn != NULL)
-		conn_close(conn, "its segment was destroyed");
+		conn_close(conn, why);
 }
 
 /* ---- The end of a client ------------------------------------------------ */
+
+static void
+reclaim_begin(struct slot *slot)
+{
+	slot->state = SLOT_RECLAIMING;
+	slot->died_ms = server_now_ms();
+	slot->noticed = server_time();
+	if (!shm_client_read(&slot->segment->seg, slot->index, &slot->last))
+		memset(&slot->last, 0, sizeof slot->last);
+}
 
 void
 slot_end(struct slot *slot, const char *why)
@@ -109,13 +119,9 @@ slot_end(struct slot *slot, const char *why)
 	struct segment *segment = slot->segment;
 	if (slot->state == SLOT_RECLAIMING)
 		return;
-	slot->state = SLOT_RECLAIMING;
-	slot->died_ms = server_now_ms();
-	slot->noticed = server_time();
+	reclaim_begin(slot);
 	if (slot->death != NULL)
 		event_del(slot->death);
-	if (!shm_client_read(&segment->seg, slot->index, &slot->last))
-		memset(&slot->last, 0, sizeof slot->last);
 	log_debug("segment %s: slot %" PRIu32 ", pid %d (%s): %s",
 	    segment->name, slot->index, (int)slot->pid, slot->command, why);
 	slot->n_locks = shm_client_locks(&segment->seg, slot->index);
@@ -255,12 +261,8 @@ slot_sweep(struct segment *segment)
 static void
 reclaim_resume(struct slot *slot)
 {
-	slot->state = SLOT_RECLAIMING;
+	reclaim_begin(slot);
 	slot->is_detached = slot->conn != NULL && !slot_has_ended(slot);
-	slot->died_ms = server_now_ms();
-	slot->noticed = server_time();
-	if (!shm_client_read(&slot->segment->seg, slot->index, &slot->last))
-		memset(&slot->last, 0, sizeof slot->last);
 	reap_add(&slot->server->reaper, slot);
 }
 

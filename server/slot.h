@@ -121,7 +121,8 @@ void slot_answer(struct slot *slot);
 /* All memory of SLOT is back: answer, remember, free. */
 void slot_reclaimed(struct slot *slot);
 
-/* Free SLOT without reclaiming: its segment is destroyed. */
-void slot_forget(struct slot *slot);
+/* Free SLOT without reclaiming: its segment is destroyed, or left.  WHY for the
+ * log, or NULL. */
+void slot_forget(struct slot *slot, const char *why);
 
 #endif
