@@ -50,9 +50,35 @@ heap_private_dir(char *dir, size_t len)
 	return dir_own(dir);
 }
 
+/* Without what a service manager told the program: it is not about the daemon,
+ * which would keep things there instead of with a keeper of its own. */
+static char **
+environment_make(void)
+{
+	static const char *const names[] = {
+		"NOTIFY_SOCKET=", "FDSTORE=", "LISTEN_", "WATCHDOG_"
+	};
+	size_t n = 0, n_left = 0;
+	char **left;
+
+	while (environ && environ[n])
+		n++;
+	left = calloc(n + 1, sizeof(*left));
+	for (size_t i = 0; left && i < n; i++) {
+		bool is_managers = false;
+
+		for (size_t j = 0; j < sizeof(names) / sizeof(*names); j++)
+			is_managers |= strncmp(environ[i], names[j],
+					   strlen(names[j])) == 0;
+		if (!is_managers)
+			left[n_left++] = environ[i];
+	}
+	return left;
+}
+
 /* In the grandchild: become the daemon. */
 static void
-daemon_exec(char *dir)
+daemon_exec(char *dir, char **environment)
 {
 	char name[] = "shmallocd", option[] = "--socket",
 	     idle[] = "--idle-exit";
@@ -64,6 +90,7 @@ daemon_exec(char *dir)
 		_exit(127);
 	closefrom(3);
 	(void)setsid();
+	environ = environment;
 	(void)execv(SHMALLOC_SBINDIR "/shmallocd", args);
 	(void)execvp("shmallocd", args);
 	_exit(127);
@@ -72,16 +99,20 @@ daemon_exec(char *dir)
 int
 heap_autostart(char *dir)
 {
-	pid_t child = fork();
+	/* Before the fork: another thread may have the allocator's lock. */
+	char **environment = environment_make();
+	pid_t child = environment ? fork() : -1;
 	int status;
 
+	if (child != 0)
+		free(environment);
 	if (child < 0)
 		return SHMALLOC_ESYSTEM;
 	if (child == 0) {
 		/* Twice, so that the program gets no child to wait for. */
 		child = fork();
 		if (child == 0)
-			daemon_exec(dir);
+			daemon_exec(dir, environment);
 		_exit(child < 0 ? 1 : 0);
 	}
 	while (waitpid(child, &status, 0) < 0) {

@@ -40,6 +40,17 @@ gone() {
 	run -3 shmallocctl status
 }
 
+@test "a service manager's words to the program are not the daemon's" {
+	export NOTIFY_SOCKET=$BATS_TEST_TMPDIR/nobody FDSTORE=100
+	holder_start
+	unset NOTIFY_SOCKET FDSTORE
+	pid=$(private_daemon)
+	# It has a keeper, and goes on.
+	kill -KILL "$pid"
+	wait_for server_is_not "$pid"
+	[ "$(shmallocctl --json clients | jq length)" = 1 ]
+}
+
 @test "many clients at once start one daemon, and all of them are its clients" {
 	local i clients=()
 
