@@ -85,6 +85,13 @@ dir_verify(const struct rundir *dir)
 		    dir->path);
 		return SHM_EPERM;
 	}
+	/* One of its own is what many users' files are for. */
+	if ((st.st_mode & S_IWGRP) != 0 && st.st_gid != getegid()) {
+		log_error("group %u may write to %s; take that away (chmod "
+			  "g-w) or choose another directory with --socket",
+		    (unsigned)st.st_gid, dir->path);
+		return SHM_EPERM;
+	}
 	return 0;
 }
 
@@ -128,7 +135,8 @@ lock_take(struct rundir *dir, int kept_fd)
 {
 	unsigned tries = 0;
 	dir->lock_fd = kept_fd;
-	if (kept_fd >= 0 && lock_is_current(dir))
+	dir->is_lock_kept = kept_fd >= 0 && lock_is_current(dir);
+	if (dir->is_lock_kept)
 		return 0;
 	if (kept_fd >= 0)
 		close(kept_fd);

@@ -17,9 +17,10 @@
 
 struct rundir {
 	char path[PATH_MAX];
-	int fd;       /* the directory */
-	int lock_fd;  /* holds the lock */
-	bool is_made; /* by us, or a daemon that we follow */
+	int fd;            /* the directory */
+	int lock_fd;       /* holds the lock */
+	bool is_made;      /* by us, or a daemon that we follow */
+	bool is_lock_kept; /* it is that of a daemon that we follow */
 };
 
 /* What is left by a daemon that we follow. */
@@ -42,9 +43,10 @@ int rundir_verify(const char *path) SHM_MUSTCHECK;
 
 /*
  * Make the directory PATH with MODE if it is missing, and lock it; or go on
- * with the lock that a daemon before had, if KEPT->fd is not -1.  Errors are
- * logged: SHM_EEXIST (another daemon serves it), SHM_EPERM (it belongs to
- * somebody else, or others may write to it), SHM_ESYSTEM.
+ * with the lock that a daemon before had, if KEPT->lock_fd is not -1 and still
+ * is the file that is there.  Errors are logged: SHM_EEXIST (another daemon
+ * serves it), SHM_EPERM (it belongs to somebody else, or others may write to
+ * it, but the daemon's own group), SHM_ESYSTEM.
  */
 int rundir_open(const char *path, mode_t mode, const struct rundir_kept *kept,
     struct rundir *ret_dir) SHM_MUSTCHECK;

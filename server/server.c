@@ -287,12 +287,18 @@ dir_open(struct server *server, struct kept_list *kept)
 			return error;
 	}
 	struct kept *lock = kept_find(kept, "lock/");
-	server->has_lock = lock != NULL;
 	if (lock != NULL)
 		before.is_made = strcmp(lock->name, "lock/1") == 0;
 	before.lock_fd = kept_take(lock, 0);
-	return rundir_open(
+	int error = rundir_open(
 	    path, is_shared(server) ? 0755 : 0700, &before, &server->dir);
+	if (error != 0 || server->dir.is_lock_kept)
+		return error;
+	/* Nobody's by now: somebody removed its file. */
+	if (lock != NULL)
+		store_remove(&server->store, lock->name);
+	store_lock(&server->store, server);
+	return 0;
 }
 
 static int
@@ -418,8 +424,6 @@ server_start(struct server *server, struct keeper_legacy *legacy)
 	error = dir_open(server, kept);
 	if (error != 0)
 		return error;
-	if (!server->has_lock)
-		store_lock(&server->store, server);
 	error = segments_open(server, kept);
 	if (error == 0)
 		error = listeners_open(server, kept);

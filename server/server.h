@@ -68,7 +68,6 @@ struct server {
 	unsigned config_number; /* of what is kept, see recall.h */
 	bool is_save_read;      /* its segments are ours */
 	bool had_client;
-	bool has_lock;            /* of the daemon before */
 	enum segment_start start; /* the best of its segments' */
 	int heir;                 /* socket to who takes over, or -1 */
 	bool is_leaving;          /* ends, and all of it stays for another */

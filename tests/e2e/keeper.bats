@@ -244,6 +244,21 @@ outage_end() {
 	[ "$(holder_tell alloc 64 100)" = 'done 100' ]
 }
 
+@test "a lock that was made anew is the one that is kept" {
+	daemon_start
+	rm "$SHMALLOC_SOCKET/lock"
+	server_kill
+	inode=$(stat -c %i "$SHMALLOC_SOCKET/lock")
+	# The keeper has this one, and not the one that was removed.
+	lock_is_kept() {
+		[ "$(stat -L -c %i "/proc/$DAEMON_PID/fd/"* |
+		    grep -cx "$inode")" -ge 1 ]
+	}
+	wait_for lock_is_kept
+	run ! grep -q 'lock (deleted)' \
+	    <(readlink "/proc/$DAEMON_PID/fd/"*)
+}
+
 @test "a socket that was made anew is the one that is kept" {
 	daemon_start
 	rm "$SHMALLOC_SOCKET/attach"

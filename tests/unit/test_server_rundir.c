@@ -92,6 +92,20 @@ Test(server_rundir, a_directory_that_anybody_may_write_to_is_refused)
 	cr_assert_eq(rundir_open(path, 0700, &none, &dir), SHM_EPERM);
 }
 
+Test(server_rundir, a_directory_that_another_group_may_write_to_is_refused)
+{
+	struct rundir dir;
+
+	cr_assert_eq(mkdir(path, 0700), 0);
+	if (chown(path, (uid_t)-1, getegid() + 1) != 0)
+		cr_skip_test("only root can give it to any group");
+	cr_assert_eq(chmod(path, 0770), 0);
+	cr_assert_eq(rundir_open(path, 0700, &none, &dir), SHM_EPERM);
+	cr_assert_eq(chown(path, (uid_t)-1, getegid()), 0);
+	cr_assert_eq(rundir_open(path, 0700, &none, &dir), 0);
+	rundir_close(&dir, false);
+}
+
 Test(server_rundir, a_directory_of_another_user_is_refused)
 {
 	struct rundir dir;
