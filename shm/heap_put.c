@@ -182,16 +182,20 @@ extent_resize(
 
 	if (have == need)
 		return shm_commit(self, off, need * SHM_PAGE) == 0;
+	/* One that has holes may not lack what is asked for. */
 	if (need > UINT32_MAX || !shm_arena_trylock(arena, self))
-		return have > need;
+		return have > need &&
+		    shm_commit(self, off, need * SHM_PAGE) == 0;
 	done = have > need
 	    ? shm_extent_shrink_locked(self, arena, page, (uint32_t)need)
 	    : shm_extent_grow_locked(self, arena, page, (uint32_t)need);
 	shm_arena_release(arena, done);
-	if (have > need || done != 1)
-		return have > need;
+	if (have < need && done != 1)
+		return false;
 	if (shm_commit(self, off, need * SHM_PAGE) == 0)
 		return true;
+	if (have > need)
+		return false;
 	if (shm_arena_insist(self, arena)) {
 		done =
 		    shm_extent_shrink_locked(self, arena, page, (uint32_t)have);

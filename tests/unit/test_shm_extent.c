@@ -172,19 +172,40 @@ Test(extent, at_the_heaps_first_byte_has_a_tag)
 	cr_expect_eq(shm_load(&fixture.self.client->misuses), 0);
 }
 
-/* It grew, got no memory, and the lock stayed away when it was to shrink. */
-Test(extent, has_what_is_there_when_it_grew_without_memory)
+static void
+grow_without_memory(uint32_t pages)
 {
-	struct shm_arena *arena = &seg->arenas[0];
 	uint32_t page = shm_page_of(seg, off[0]);
 
 	put(off[1]);
 	(void)shm_uncommit(&fixture.self, off[1], 40 * SHM_PAGE);
 	fixture_lock(&fixture);
-	cr_assert_eq(shm_extent_grow_locked(&fixture.self, arena, page, 60), 1);
+	cr_assert_eq(
+	    shm_extent_grow_locked(&fixture.self, &seg->arenas[0], page, pages),
+	    1);
 	fixture_unlock(&fixture);
-	cr_expect_eq(pages_of(off[0]), 60);
+	cr_expect_eq(pages_of(off[0]), pages);
 	cr_expect_eq(shm_heap_usable(seg, off[0]), 40 * SHM_PAGE);
+}
+
+Test(extent, that_lacks_pages_is_not_shrunk_to_more_than_it_has)
+{
+	grow_without_memory(60);
+	shm_store(&seg->super->system_pages, 0);
+	cr_expect_not(shm_heap_resize(&fixture.self, off[0], 50 * SHM_PAGE));
+	cr_assert(shm_arena_trylock(fixture.arena, &fixture.other));
+	cr_expect_not(shm_heap_resize(&fixture.self, off[0], 45 * SHM_PAGE));
+	shm_store(&seg->super->system_pages, UINT64_MAX);
+	cr_expect(shm_heap_resize(&fixture.self, off[0], 45 * SHM_PAGE));
+	shm_arena_unlock(fixture.arena);
+	cr_expect_geq(shm_heap_usable(seg, off[0]), 45 * SHM_PAGE);
+	put(off[0]);
+}
+
+/* It grew, got no memory, and the lock stayed away when it was to shrink. */
+Test(extent, has_what_is_there_when_it_grew_without_memory)
+{
+	grow_without_memory(60);
 	shm_store(&seg->super->system_pages, 0);
 	cr_expect_not(shm_heap_resize(&fixture.self, off[0], 60 * SHM_PAGE));
 	shm_store(&seg->super->system_pages, UINT64_MAX);
