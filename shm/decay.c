@@ -148,7 +148,11 @@ chunk_take(struct sweep *sweep, uint64_t c, uint32_t size, uint64_t first)
 	return 0;
 }
 
-/* Look at the free chunk at C, keeping the first KEEP_LEN bytes. */
+/*
+ * Look at the free chunk at C, keeping the first KEEP_LEN bytes.  Without bits
+ * it may still have memory, if it has holes: who was killed between bits and
+ * punch left it so.  It is punched once more, and CLEAN then.
+ */
 static int
 chunk_consider(struct sweep *sweep, uint64_t c, uint64_t keep_len)
 {
@@ -156,15 +160,21 @@ chunk_consider(struct sweep *sweep, uint64_t c, uint64_t keep_len)
 	struct shm_chunk *chunk = shm_chunk(seg, c);
 	uint32_t size = shm_size(chunk);
 	uint64_t first = c + keep_len, pages;
+	bool is_all = size == SHM_CHUNK_MAX && keep_len == HEAD_END;
 
 	if (size <= keep_len)
 		return 0;
 	pages = shm_committed_pages(seg, first, c + size - first);
-	if (pages == 0) {
-		if (keep_len == HEAD_END && size != SHM_CHUNK_MAX)
-			shm_store(&chunk->stamp_ms, CLEAN);
-		if (size != SHM_CHUNK_MAX || keep_len != HEAD_END)
+	if (pages == 0 && !is_all) {
+		bool has_holes = shm_load(&chunk->head.size) & SHM_HOLES;
+
+		if (keep_len != HEAD_END || sweep->is_dry ||
+		    shm_load(&chunk->stamp_ms) == CLEAN)
 			return 0;
+		if (!has_holes) {
+			shm_store(&chunk->stamp_ms, CLEAN);
+			return 0;
+		}
 	}
 	sweep->bytes += sweep->is_dry ? pages * SHM_PAGE : 0;
 	return sweep->is_dry ? 0 : chunk_take(sweep, c, size, first);
@@ -223,12 +233,53 @@ top_sweep(struct sweep *sweep)
 
 /* ---- Extents; lock held -------------------------------------------------- */
 
+/* Of one page there is no room for a stamp. */
 static uint32_t
 extent_stamp(const struct shm_seg *seg, uint32_t page)
 {
-	return shm_pages(&seg->pages[page]) > 2
+	return shm_pages(&seg->pages[page]) > 1
 	    ? shm_load(&seg->pages[page + 1].next)
 	    : 0;
+}
+
+static void
+extent_clean(const struct shm_seg *seg, uint32_t page)
+{
+	if (shm_pages(&seg->pages[page]) > 1)
+		shm_store(&seg->pages[page + 1].next, CLEAN);
+}
+
+/* May the free extent at PAGE, of N pages, be all of its run?  Looks at its
+ * ends, whatever the length of the run. */
+static bool
+may_be_run(const struct shm_seg *seg, uint32_t page, uint32_t n)
+{
+	uint64_t entry = shm_region_get(seg, page / SHM_REGION_PAGES), next;
+
+	if (page % SHM_REGION_PAGES || n % SHM_REGION_PAGES ||
+	    shm_entry_kind(entry) != SHM_REGION_EXTENTS)
+		return false;
+	next = shm_region_get(seg, (page + n) / SHM_REGION_PAGES);
+	return shm_entry_kind(next) != SHM_REGION_MORE ||
+	    shm_entry_arena(next) != shm_entry_arena(entry);
+}
+
+/* Is there nothing to be had of the free extent at PAGE, of N pages and DIRTY
+ * of them committed?  As with chunks, it may have memory without bits. */
+static bool
+extent_is_clean(
+    const struct sweep *sweep, uint32_t page, uint32_t n, uint64_t dirty)
+{
+	const struct shm_seg *seg = sweep->self->seg;
+
+	if (dirty || may_be_run(seg, page, n))
+		return false;
+	if (n > 1 && (shm_load(&seg->pages[page].head.size) & SHM_HOLES) &&
+	    extent_stamp(seg, page) != CLEAN)
+		return sweep->is_dry;
+	if (!sweep->is_dry)
+		extent_clean(seg, page);
+	return true;
 }
 
 /* Take a run that is all free away from the arena.  The tail first changes its
@@ -264,17 +315,16 @@ extent_consider(struct sweep *sweep, uint32_t page)
 	uint64_t off = shm_page_off(seg, page);
 	uint32_t first, n, pages = shm_pages(entry);
 	uint64_t len = (uint64_t)pages * SHM_PAGE;
+	uint64_t dirty = shm_committed_pages(seg, off, len);
 	struct piece *piece;
-	uint64_t dirty;
-	bool is_all;
 
+	if (extent_is_clean(sweep, page, pages, dirty))
+		return 0;
 	if (!shm_region_run(seg, page / SHM_REGION_PAGES, &first, &n) ||
 	    pages > (first + n) * SHM_REGION_PAGES - page)
 		return SHM_ECORRUPT;
-	dirty = shm_committed_pages(seg, off, len);
-	is_all = pages == n * SHM_REGION_PAGES;
-	if (sweep->is_dry || (dirty == 0 && !is_all)) {
-		sweep->bytes += sweep->is_dry ? dirty * SHM_PAGE : 0;
+	if (sweep->is_dry) {
+		sweep->bytes += dirty * SHM_PAGE;
 		return 0;
 	}
 	if (shm_extent_unlink_locked(self, sweep->arena, page) != 0)
@@ -283,7 +333,7 @@ extent_consider(struct sweep *sweep, uint32_t page)
 	piece->is_extent = true;
 	shm_self_visit(self, page / SHM_REGION_PAGES);
 	shm_put(&entry->head.tag, self->cached | shm_tag_check(seg->key, off));
-	if (is_all)
+	if (pages == n * SHM_REGION_PAGES)
 		run_take(sweep, piece, first, n);
 	else
 		shm_store(
@@ -351,9 +401,8 @@ piece_put_locked(struct sweep *sweep, const struct piece *piece)
 		if (shm_extent_coalesce_locked(
 			self, sweep->arena, page, &merged) != 0)
 			return SHM_ECORRUPT;
-		if (merged == page && shm_pages(&seg->pages[page]) == n &&
-		    n > 2)
-			shm_store(&seg->pages[page + 1].next, CLEAN);
+		if (merged == page && shm_pages(&seg->pages[page]) == n)
+			extent_clean(seg, page);
 	} else {
 		struct shm_chunk *chunk = shm_chunk(seg, piece->off);
 		uint32_t size = shm_size(chunk);

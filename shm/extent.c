@@ -124,6 +124,15 @@ follower_tell(
 	    is_free ? word & ~(uint32_t)SHM_PREV_INUSE : word | SHM_PREV_INUSE);
 }
 
+/* When the extent was freed, for decay: in the entry of its second page, as in
+ * its own there is no room; of a single page nobody knows. */
+static void
+stamp_put(const struct shm_seg *seg, uint32_t page, uint32_t n, uint32_t stamp)
+{
+	if (n > 1)
+		shm_store(&page_at(seg, page + 1)->next, stamp);
+}
+
 void
 shm_extent_link_locked(
     struct shm_self *self, struct shm_arena *arena, uint32_t page)
@@ -140,6 +149,7 @@ shm_extent_link_locked(
 		shm_store(&page_at(seg, head - 1)->prev, page + 1);
 	shm_store(&arena->extent_bin[bin], page + 1);
 	map_update(arena, bin, true);
+	stamp_put(seg, page, n, shm_load(&seg->super->clock_ms));
 	follower_tell(seg, page, n, true);
 	shm_bump(&arena->extent_free_pages, n);
 	shm_bump(&arena->extent_free_n, 1);
@@ -229,7 +239,8 @@ shm_extent_take_locked(struct shm_self *self, struct shm_arena *arena,
     uint32_t pages, uint32_t *ret_page)
 {
 	struct shm_seg *seg = self->seg;
-	uint32_t best = extent_find(seg, arena, pages), page, word, n;
+	uint32_t best = extent_find(seg, arena, pages), page, word, n,
+		 stamp = 0;
 
 	if (best == 0)
 		return 0;
@@ -238,6 +249,8 @@ shm_extent_take_locked(struct shm_self *self, struct shm_arena *arena,
 		return SHM_ECORRUPT;
 	word = shm_load(&page_at(seg, page)->head.size);
 	n = word >> 4;
+	if (n > 1)
+		stamp = shm_load(&page_at(seg, page + 1)->next);
 	shm_self_visit(self, page / SHM_REGION_PAGES);
 	if (n > pages) {
 		head_write(self, page + pages,
@@ -248,8 +261,11 @@ shm_extent_take_locked(struct shm_self *self, struct shm_arena *arena,
 		shm_bump(&arena->counters.splits, 1);
 	}
 	tag_put(self, page, self->cached);
-	if (n > pages)
+	if (n > pages) {
 		shm_extent_link_locked(self, arena, page + pages);
+		/* The rest has been free for as long as the whole. */
+		stamp_put(seg, page + pages, n - pages, stamp);
+	}
 	shm_bump(&arena->counters.allocs, 1);
 	*ret_page = page;
 	return 1;
@@ -328,16 +344,6 @@ merge_forward(
 	return 0;
 }
 
-/* When the extent was freed, for decay; in its own field of the first page's
- * entry there is no room, so of those of more than one page in the second's. */
-static void
-stamp_put(struct shm_self *self, uint32_t page)
-{
-	if (shm_pages(page_at(self->seg, page)) > 2)
-		shm_store(&page_at(self->seg, page + 1)->next,
-		    shm_load(&self->seg->super->clock_ms));
-}
-
 int
 shm_extent_coalesce_locked(struct shm_self *self, struct shm_arena *arena,
     uint32_t page, uint32_t *ret_page)
@@ -355,7 +361,6 @@ shm_extent_coalesce_locked(struct shm_self *self, struct shm_arena *arena,
 	if (error)
 		return error;
 	shm_extent_link_locked(self, arena, page);
-	stamp_put(self, page);
 	if (ret_page)
 		*ret_page = page;
 	return 0;

@@ -3,6 +3,8 @@
  */
 #include <criterion/criterion.h>
 
+#include <sys/stat.h>
+
 #include "shm/commit.h"
 #include "shm/daemon.h"
 #include "tests/unit/fixture.h"
@@ -103,6 +105,54 @@ Test(decay, a_tick_gives_back_what_has_been_free_for_decay_ms)
 	shm_store(stamp, shm_load(&seg->super->clock_ms) - 10001);
 	cr_expect_gt(shm_tick(seg), 0);
 	cr_expect_eq(shm_committed_pages(seg, off + 4096, 90000), 0);
+}
+
+static uint64_t
+resident(void)
+{
+	struct stat status;
+
+	cr_assert_eq(fstat(seg->fd, &status), 0);
+	return (uint64_t)status.st_blocks * 512;
+}
+
+/* Clear the bits of the N pages at OFF, and be killed before they are punched;
+ * whose arena is locked then is rebuilt. */
+static void
+bits_lose(uint64_t off, uint64_t n)
+{
+	uint64_t page = off / SHM_PAGE;
+
+	for (uint64_t i = page; i < page + n; i++)
+		atomic_fetch_and(
+		    &seg->committed[i / 64], ~(UINT64_C(1) << i % 64));
+	cr_assert(shm_commit_recount(seg));
+	fixture_lock(&fixture);
+	cr_assert_eq(shm_arena_rebuild_locked(&fixture.self, fixture.arena), 0);
+	fixture_unlock(&fixture);
+}
+
+Test(decay, memory_without_bits_goes_back)
+{
+	uint64_t off = hole_make(100000), chunk, two, many, before;
+
+	chunk = (off + 48 + SHM_PAGE) / SHM_PAGE * SHM_PAGE;
+	two = shm_heap_take_extent(&fixture.self, 2);
+	cr_assert_neq(shm_heap_take_extent(&fixture.self, 1), 0);
+	many = shm_heap_take_extent(&fixture.self, 30);
+	cr_assert_neq(shm_heap_take_extent(&fixture.self, 1), 0);
+	shm_heap_put(&fixture.self, 1, &(uint64_t){ two });
+	shm_heap_put(&fixture.self, 1, &(uint64_t){ many });
+	bits_lose(chunk, 20);
+	bits_lose(two, 2);
+	bits_lose(many, 30);
+	before = resident();
+	(void)shm_trim(seg, -1, false);
+	cr_expect_leq(resident(), before - 52 * SHM_PAGE);
+	/* Once. */
+	before = shm_load(&fixture.arena->locked);
+	(void)shm_trim(seg, -1, false);
+	cr_expect_eq(shm_load(&fixture.arena->locked), before + 1);
 }
 
 Test(decay, a_locked_arena_is_left_alone)
