@@ -20,11 +20,11 @@ claimant_is_there(const struct shm_seg *seg, uint64_t entry)
 	    shm_get(&seg->clients[slot].state) != SHM_CLIENT_FREE;
 }
 
-/* What is wrong with REGION, which no run covered when we came by; NULL:
- * nothing. */
+/* What is wrong with REGION, which no run covered when we came by, and the
+ * entry that says so; NULL: nothing. */
 static const char *
 region_look(const struct shm_seg *seg, uint32_t region,
-    enum shm_invariant *ret_invariant)
+    enum shm_invariant *ret_invariant, uint64_t *ret_entry)
 {
 	uint64_t pages =
 	    shm_committed_pages(seg, shm_region_off(seg, region), SHM_REGION);
@@ -33,6 +33,7 @@ region_look(const struct shm_seg *seg, uint32_t region,
 	uint32_t first, n;
 
 	*ret_invariant = SHM_I_REGION;
+	*ret_entry = entry;
 	if (kind >= SHM_REGION_KINDS)
 		return "a region is of no known kind";
 	if (kind == SHM_REGION_FREE && entry != 0)
@@ -53,15 +54,15 @@ region_look(const struct shm_seg *seg, uint32_t region,
 }
 
 /*
- * Take REGION, which nobody has, as the daemon, and give it back.  Nobody else
- * takes it meanwhile: the entry is swapped, or it is left alone.
+ * Take REGION, which nobody has by its ENTRY, as the daemon, and give it back.
+ * Just that entry is swapped: of one that changed since it was looked at
+ * nothing is known.
  */
 static void
-region_repair(struct shm_check *check, uint32_t region)
+region_repair(struct shm_check *check, uint32_t region, uint64_t entry)
 {
 	struct shm_self *self = &check->self;
 	struct shm_seg *seg = self->seg;
-	uint64_t entry = shm_get(&seg->regions[region]);
 	enum shm_region_kind kind = shm_entry_kind(entry);
 
 	if (kind != SHM_REGION_FREE && kind != SHM_REGION_CLAIMED &&
@@ -87,9 +88,10 @@ region_check(struct shm_check *check, uint32_t region, bool repair)
 	const struct shm_seg *seg = check->self.seg;
 	enum shm_invariant invariant;
 	const char *text = NULL;
+	uint64_t entry;
 
 	for (int i = 0; i < LOOKS; i++) {
-		text = region_look(seg, region, &invariant);
+		text = region_look(seg, region, &invariant, &entry);
 		if (!text)
 			return;
 		(void)sched_yield();
@@ -97,8 +99,8 @@ region_check(struct shm_check *check, uint32_t region, bool repair)
 	shm_check_note(check, invariant, shm_region_off(seg, region), text);
 	if (!repair)
 		return;
-	region_repair(check, region);
-	if (!region_look(seg, region, &invariant))
+	region_repair(check, region, entry);
+	if (!region_look(seg, region, &invariant, &entry))
 		repaired_note(check);
 }
 
