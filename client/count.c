@@ -111,6 +111,7 @@ cache_count_large(struct cache *cache, uint64_t off, size_t size)
 	bin = is_extent ? shm_bin_of_pages(len / SHM_PAGE)
 			: shm_bin((uint32_t)len);
 	shm_add(&client->allocs, 1);
+	shm_add(&client->cache_misses, 1);
 	shm_add(&client->requested, size);
 	shm_add(&client->class_allocs[bin], 1);
 	shm_add(&client->class_requested[bin], size);

@@ -274,6 +274,7 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 		k->taken -= got - 1;
 	}
 	shm_add(&cache->self.client->refills, 1);
+	shm_add(&cache->self.client->cache_misses, 1);
 	own(cache, off[0]);
 	return off[0];
 }

@@ -316,37 +316,6 @@ segment_descriptor(
 	return 0;
 }
 
-static void
-peak_raise(uint64_t *peak, uint64_t now)
-{
-	if (now > *peak)
-		*peak = now;
-}
-
-void
-segment_peaks(struct segment *segment, const struct shm_bytes *bytes)
-{
-	struct shm_bytes *peak = &segment->peak;
-	peak_raise(&peak->requested, bytes->requested);
-	peak_raise(&peak->allocated, bytes->allocated);
-	peak_raise(&peak->in_use_chunks, bytes->in_use_chunks);
-	peak_raise(&peak->cached, bytes->cached);
-	peak_raise(&peak->pending, bytes->pending);
-	peak_raise(&peak->free_binned, bytes->free_binned);
-	peak_raise(&peak->free_fast, bytes->free_fast);
-	peak_raise(&peak->free_top, bytes->free_top);
-	peak_raise(&peak->extents_used, bytes->extents_used);
-	peak_raise(&peak->extents_free, bytes->extents_free);
-	peak_raise(&peak->metadata, bytes->metadata);
-	peak_raise(&peak->active, bytes->active);
-	peak_raise(&peak->committed, bytes->committed);
-	peak_raise(&peak->resident, bytes->resident);
-	peak_raise(&peak->retained, bytes->retained);
-	peak_raise(&peak->unused, bytes->unused);
-	peak_raise(&peak->size, bytes->size);
-	peak_raise(&peak->largest_free, bytes->largest_free);
-}
-
 void
 segment_remember(struct segment *segment, const struct slot *slot)
 {

@@ -61,7 +61,6 @@ struct segment {
 	bool is_evict_kept;
 	struct slot *slots[SHM_CLIENTS];
 	uint32_t n_slots;
-	struct shm_bytes peak;
 	struct segment_past past[SEGMENT_PAST];
 	uint32_t next_past;
 	double created;        /* seconds since the epoch */
@@ -129,9 +128,6 @@ void segment_drop(struct segment *segment);
  */
 int segment_descriptor(const struct segment *segment, bool is_read_only,
     int *ret_fd) SHM_MUSTCHECK;
-
-/* Raise the peaks to what BYTES says. */
-void segment_peaks(struct segment *segment, const struct shm_bytes *bytes);
 
 /* Remember the client of SLOT, which is gone. */
 void segment_remember(struct segment *segment, const struct slot *slot);

@@ -35,10 +35,9 @@ segment_slow_tick(struct segment *segment, uint64_t system_pages)
 	struct shm_stats stats;
 	shm_system_set(&segment->seg, system_pages);
 	slot_sweep(segment);
-	if (shm_stats_read(&segment->seg, false, &stats) != 0)
-		return;
-	segment_peaks(segment, &stats.bytes);
-	shm_stats_release(&stats);
+	/* A reading raises the peaks. */
+	if (shm_stats_read(&segment->seg, false, &stats) == 0)
+		shm_stats_release(&stats);
 }
 
 /* Nobody is attached, and nobody waits to be. */

@@ -162,6 +162,7 @@ activity_put(struct call *call, const struct shm_stats *stats, Proto__Stats *to)
 	CALL_PUT(to->activity, allocs, stats->allocs);
 	CALL_PUT(to->activity, frees, stats->frees);
 	CALL_PUT(to->activity, cache_hits, stats->cache_hits);
+	CALL_PUT(to->activity, cache_misses, stats->cache_misses);
 	CALL_PUT(to->activity, refills, stats->refills);
 	CALL_PUT(to->activity, flushes, stats->flushes);
 	CALL_PUT(to->activity, remote_pushed, stats->remote_pushed);
@@ -228,6 +229,8 @@ fragmentation_put(
 	if (bytes->allocated > 0)
 		CALL_PUT(frag, resident_per_allocated,
 		    (double)bytes->resident / (double)bytes->allocated);
+	if (stats->fragmentation_realised > -1)
+		CALL_PUT(frag, realised_ratio, stats->fragmentation_realised);
 	to->fragmentation = frag;
 }
 
@@ -253,7 +256,7 @@ stats_put(struct call *call, const struct shm_stats *stats)
 	CALL_PUT(to->segment, used_bytes, stats->bytes.allocated);
 	CALL_PUT(to, exact, stats->is_exact);
 	to->bytes = bytes_put(call, &stats->bytes);
-	to->peak = bytes_put(call, &call->segment->peak);
+	to->peak = bytes_put(call, &stats->peak);
 	to->failures = verb_failures(call, stats->failures);
 	to->clients = verb_client_counts(call, call->segment);
 	recoveries_put(call, stats, to);
@@ -277,7 +280,6 @@ verb_stats(struct call *call)
 			return error;
 		stats = &quick;
 	}
-	segment_peaks(call->segment, &stats->bytes);
 	stats_put(call, stats);
 	shm_stats_release(stats);
 	return 0;
@@ -299,7 +301,6 @@ verb_status(struct call *call)
 	int error = stats_read(call, false, &stats);
 	if (error != 0)
 		return error;
-	segment_peaks(call->segment, &stats.bytes);
 	Proto__Status *to = pool_alloc(call->pool, sizeof *to);
 	uint64_t limit = tune_value(call->segment, SHM_PARAM_limit_hard);
 	proto__status__init(to);

@@ -14,7 +14,7 @@ struct counter_pair {
 	_Atomic uint64_t *from, *to;
 };
 
-#define SINGLES 4u
+#define SINGLES 8u
 #define FOLDED  (SINGLES + SHM_FAILURES + 2 * SHM_BINS)
 
 static struct counter_pair
@@ -26,6 +26,10 @@ counter_pair(struct shm_seg *seg, struct shm_client *client, uint32_t i)
 		{ &client->frees, &super->frees },
 		{ &client->requested, &super->requested },
 		{ &client->misuses, &super->misuses },
+		{ &client->cache_misses, &super->cache_misses },
+		{ &client->refills, &super->refills },
+		{ &client->flushes, &super->flushes },
+		{ &client->remote_pushed, &super->remote_pushed },
 	};
 
 	if (i < SINGLES)

@@ -211,6 +211,7 @@ struct shm_super {
 	/* Counters of dead clients (Daemon only) and of recoveries. */
 	_Alignas(SHM_CACHELINE) _Atomic uint64_t failures[SHM_FAILURES];
 	_Atomic uint64_t allocs, frees, requested, misuses;
+	_Atomic uint64_t cache_misses, refills, flushes, remote_pushed;
 	_Atomic uint64_t class_allocs[SHM_BINS];
 	_Atomic uint64_t class_requested[SHM_BINS];
 	_Atomic uint64_t recovered_locks, recovered_clients;
@@ -329,7 +330,9 @@ struct shm_client {
 	_Atomic int64_t held_bytes, held_chunks;     /* OWNED + UNLINKED */
 	_Atomic int64_t cached_bytes, cached_chunks; /* CACHED */
 	_Atomic int64_t retired_bytes, retired_chunks;
-	_Atomic uint64_t cache_hits, refills, flushes, remote_pushed;
+	/* Allocations that the caller's cache had nothing for. */
+	_Atomic uint64_t cache_misses;
+	_Atomic uint64_t refills, flushes, remote_pushed;
 	_Atomic uint64_t reallocs_in_place, misuses, moves, sleeps;
 	_Atomic uint64_t failures[SHM_FAILURES];
 	_Atomic uint64_t commit_pending; /* pages: in the word, without bits */

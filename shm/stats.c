@@ -104,7 +104,8 @@ clients_copy(struct shm_stats *stats, const struct shm_clients_sum *sum)
 	stats->allocs = sum->allocs;
 	stats->frees = sum->frees;
 	stats->misuses = sum->misuses;
-	stats->cache_hits = sum->cache_hits;
+	stats->cache_misses = sum->cache_misses;
+	stats->cache_hits = shm_cache_hits(sum->allocs, sum->cache_misses);
 	stats->refills = sum->refills;
 	stats->flushes = sum->flushes;
 	stats->remote_pushed = sum->remote_pushed;

@@ -86,7 +86,9 @@ struct shm_stats {
 	double unusable_reference;
 	uint64_t free_histogram[SHM_FREE_HISTOGRAM]; /* pieces that were seen */
 	uint64_t allocs, frees, misuses;
-	uint64_t cache_hits, refills, flushes, remote_pushed;
+	/* Allocations that a thread's cache served, and the others. */
+	uint64_t cache_hits, cache_misses;
+	uint64_t refills, flushes, remote_pushed;
 	uint64_t failures[SHM_FAILURES];
 	uint32_t clients_live, clients_dead;
 	uint64_t recovered_locks, recovered_clients;
@@ -126,7 +128,8 @@ struct shm_client_stats {
 	uint64_t allocs, frees, requested;
 	uint64_t held_bytes, held_chunks, cached_bytes, cached_chunks;
 	uint64_t retired_bytes, retired_chunks;
-	uint64_t cache_hits, refills, flushes, remote_pushed, moves, sleeps;
+	uint64_t cache_hits, cache_misses;
+	uint64_t refills, flushes, remote_pushed, moves, sleeps;
 	uint64_t misuses;
 	uint64_t failures[SHM_FAILURES];
 	uint64_t reader_lag; /* epochs since its oldest reader entered, that

@@ -36,7 +36,8 @@ counters_copy(struct shm_client_stats *out, struct shm_client *client)
 	out->cached_chunks = positive(&client->cached_chunks);
 	out->retired_bytes = positive(&client->retired_bytes);
 	out->retired_chunks = positive(&client->retired_chunks);
-	out->cache_hits = shm_load(&client->cache_hits);
+	out->cache_misses = shm_load(&client->cache_misses);
+	out->cache_hits = shm_cache_hits(out->allocs, out->cache_misses);
 	out->refills = shm_load(&client->refills);
 	out->flushes = shm_load(&client->flushes);
 	out->remote_pushed = shm_load(&client->remote_pushed);

@@ -26,7 +26,7 @@ client_add(struct shm_clients_sum *sum, struct shm_client *client)
 	sum->frees += shm_load(&client->frees);
 	sum->requested += shm_load(&client->requested);
 	sum->misuses += shm_load(&client->misuses);
-	sum->cache_hits += shm_load(&client->cache_hits);
+	sum->cache_misses += shm_load(&client->cache_misses);
 	sum->refills += shm_load(&client->refills);
 	sum->flushes += shm_load(&client->flushes);
 	sum->remote_pushed += shm_load(&client->remote_pushed);
@@ -47,6 +47,10 @@ gone_add(struct shm_clients_sum *sum, struct shm_super *super)
 	sum->frees += shm_load(&super->frees);
 	sum->requested += shm_load(&super->requested);
 	sum->misuses += shm_load(&super->misuses);
+	sum->cache_misses += shm_load(&super->cache_misses);
+	sum->refills += shm_load(&super->refills);
+	sum->flushes += shm_load(&super->flushes);
+	sum->remote_pushed += shm_load(&super->remote_pushed);
 	for (int i = 0; i < SHM_FAILURES; i++)
 		sum->failures[i] += shm_load(&super->failures[i]);
 	for (uint32_t i = 0; i < SHM_BINS; i++) {

@@ -13,13 +13,21 @@
 /* Counters of all clients, alive or not, and of those before them. */
 struct shm_clients_sum {
 	uint64_t allocs, frees, requested, misuses;
-	uint64_t cache_hits, refills, flushes, remote_pushed;
+	uint64_t cache_misses, refills, flushes, remote_pushed;
 	uint64_t failures[SHM_FAILURES];
 	uint64_t class_allocs[SHM_BINS], class_requested[SHM_BINS];
 	uint64_t cached;  /* bytes, of the living */
 	uint64_t pending; /* bytes: retired by the living, held by the dead */
 	uint32_t live, dead;
 };
+
+/* A hit is counted nowhere: it is an allocation that did not miss.  Allocations
+ * are published later than misses. */
+static inline uint64_t
+shm_cache_hits(uint64_t allocs, uint64_t misses)
+{
+	return allocs > misses ? allocs - misses : 0;
+}
 
 void shm_clients_sum(struct shm_seg *seg, struct shm_clients_sum *ret_sum);
 

@@ -172,8 +172,20 @@ outage_end() {
 	holder_start
 	holder_tell alloc 64 1000
 	holder_tell twice
+	holder_tell alloc 100000 10
 	allocs=$(figure .activity.allocs)
+	[ "$(figure '.activity | .cache_hits + .cache_misses')" = "$allocs" ]
+	[ "$(figure .activity.cache_misses)" -ge 10 ]
+	[ "$(figure .activity.cache_hits)" -ge 500 ]
 	peak=$(figure .peak.allocated)
+	# What made the peak goes; the peak stays.
+	holder_tell free
+	holders_stop
+	wait_for figure_is .clients.alive 0
+	refills=$(figure .activity.refills)
+	[ "$refills" -ge 1 ]
+	realised=$(figure .fragmentation.realised_ratio)
+	[ "$(jq -n "$realised > 0")" = true ]
 	server_kill
 	[ "$(shmallocctl tune get decay_ms --bytes)" = 2000 ]
 	run -0 shmallocctl --json tune list
@@ -184,7 +196,9 @@ outage_end() {
 	[ "$(jq -r '.[] | select(.name=="tcache.count") | .source' \
 	    <<<"$output")" = default ]
 	[ "$(figure .activity.allocs)" -ge "$allocs" ]
+	[ "$(figure .activity.refills)" = "$refills" ]
 	[ "$(figure .peak.allocated)" -ge "$peak" ]
+	[ "$(figure .fragmentation.realised_ratio)" = "$realised" ]
 }
 
 @test "segments made and destroyed at runtime are as they were" {

@@ -271,7 +271,6 @@ job_identity(struct shm_seg *seg, uint32_t choice)
 	if (shm_stats_read(seg, choice & 1, &stats) != 0)
 		return;
 	FUZZ_CHECK(bytes_sum(&stats.bytes) == stats.bytes.size);
-	segment_peaks(&segment, &stats.bytes);
 	shm_stats_release(&stats);
 }
 

@@ -328,9 +328,18 @@ Test(reclaim, counters_of_the_dead_are_kept)
 
 	shm_store(&fixture.other.client->allocs, 5);
 	shm_store(&fixture.other.client->class_allocs[7], 3);
+	shm_store(&fixture.other.client->cache_misses, 2);
+	shm_store(&fixture.other.client->refills, 11);
+	shm_store(&fixture.other.client->flushes, 12);
+	shm_store(&fixture.other.client->remote_pushed, 13);
 	cr_assert_eq(reclaim(), 1);
 	cr_assert_eq(shm_stats_read(seg, false, &stats), 0);
 	cr_expect_eq(stats.allocs, 5);
+	cr_expect_eq(stats.cache_misses, 2);
+	cr_expect_eq(stats.cache_hits, 3);
+	cr_expect_eq(stats.refills, 11);
+	cr_expect_eq(stats.flushes, 12);
+	cr_expect_eq(stats.remote_pushed, 13);
 	cr_expect_eq(stats.bins[7].allocs, 3);
 	cr_expect_eq(stats.recovered_clients, 1);
 	shm_stats_release(&stats);
