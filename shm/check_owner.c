@@ -95,6 +95,18 @@ bit_set(struct shm_seg *seg, uint32_t slot, uint64_t off)
 		atomic_fetch_or(word, UINT64_C(1) << region % 64);
 }
 
+/* Is TAG of a daemon before this one?  Those of an arena that was sick when
+ * this one looked for them are still there. */
+static bool
+is_left_by_daemon(const struct shm_seg *seg, uint32_t tag)
+{
+	uint32_t now = shm_load(&seg->clients[SHM_DAEMON_SLOT].generation);
+
+	return shm_state_is_client(shm_tag_state(tag)) &&
+	    shm_tag_owner(tag) == SHM_DAEMON_SLOT &&
+	    shm_tag_generation(tag) != now % SHM_TAG_GENERATIONS;
+}
+
 /* What becomes of an object that nobody has; 0: it stays as it is, because
  * somebody may be reading it. */
 static enum shm_state
@@ -117,7 +129,7 @@ tag_disown(
 
 	if (!shm_state_is_client(state) && !shm_state_is_thread(state))
 		return;
-	if (owner_find(seg, tag, &slot)) {
+	if (!is_left_by_daemon(seg, tag) && owner_find(seg, tag, &slot)) {
 		if (!bit_is_set(seg, slot, shm_region_of(seg, off)))
 			bit_set(seg, slot, off);
 		return;

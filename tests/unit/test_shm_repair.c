@@ -112,6 +112,28 @@ Test(repair, gives_back_what_a_dead_client_had_in_a_sick_arena)
 	cr_expect_eq(fixture_state(seg, shared), SHM_SHARED);
 }
 
+Test(repair, gives_back_what_a_dead_daemon_had_in_a_sick_arena)
+{
+	uint64_t damaged = take(SHM_OWNED), off, ours;
+	struct shm_chunk *chunk = shm_chunk(seg, damaged - SHM_CHUNK_HEAD);
+	uint32_t word = shm_load(&chunk->head.size);
+
+	off = fixture_take(&fixture.daemon, 64);
+	shm_store(&chunk->head.size, 0);
+	cr_expect_gt(repair(), 0);
+	cr_assert_eq(shm_daemon_start(seg), 0);
+	shm_daemon_self(seg, &fixture.daemon);
+	cr_expect_not(seg->has_leftovers);
+	cr_expect_eq(fixture_state(seg, off), SHM_CACHED);
+	shm_store(&chunk->head.size, word);
+	cr_expect_eq(repair(), 0);
+	cr_expect_eq(fixture_state(seg, off), SHM_FREE);
+	ours = fixture_take(&fixture.daemon, 64);
+	cr_expect_eq(repair(), 0);
+	cr_expect_eq(fixture_state(seg, ours), SHM_CACHED);
+	shm_heap_put(&fixture.daemon, 1, &ours);
+}
+
 Test(repair, leaves_what_readers_may_see_until_they_have_left)
 {
 	struct shm_pin *pin = shm_thread_pin(seg, fixture.self.thread);
