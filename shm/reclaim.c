@@ -111,7 +111,7 @@ extents_reclaim(struct victim *victim, struct shm_arena *arena)
 	struct shm_seg *seg = victim->self->seg;
 	uint32_t page = victim->first * SHM_REGION_PAGES;
 	uint32_t end = victim->end * SHM_REGION_PAGES, n;
-	uint32_t resume = victim->sum->page;
+	uint32_t resume = victim->sum->page < end ? victim->sum->page : 0;
 	struct shm_head_copy head;
 
 	for (; page < end; page += n) {
