@@ -118,9 +118,13 @@ int shm_extent_take_locked(struct shm_self *self, struct shm_arena *arena,
 int shm_extent_put_locked(struct shm_self *self, struct shm_arena *arena,
     uint32_t page) SHM_MUSTCHECK;
 
-/* As put, for an extent whose tag says FREE already. */
+/* As put, for an extent whose tag says FREE already.  _in: by who knows which
+ * pages, START to END, its run has; asking takes time of the run's length. */
 int shm_extent_coalesce_locked(struct shm_self *self, struct shm_arena *arena,
     uint32_t page, uint32_t *ret_page) SHM_MUSTCHECK;
+int shm_extent_coalesce_in_locked(struct shm_self *self,
+    struct shm_arena *arena, uint32_t page, uint32_t start, uint32_t end,
+    uint32_t *ret_page) SHM_MUSTCHECK;
 
 /* Make the caller's extent smaller; what is behind is put back. */
 int shm_extent_shrink_locked(struct shm_self *self, struct shm_arena *arena,

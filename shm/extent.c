@@ -345,15 +345,13 @@ merge_forward(
 }
 
 int
-shm_extent_coalesce_locked(struct shm_self *self, struct shm_arena *arena,
-    uint32_t page, uint32_t *ret_page)
+shm_extent_coalesce_in_locked(struct shm_self *self, struct shm_arena *arena,
+    uint32_t page, uint32_t start, uint32_t end, uint32_t *ret_page)
 {
 	uint32_t word = shm_load(&page_at(self->seg, page)->head.size);
-	uint32_t start, end;
 	int error;
 
-	if (!run_bounds(self->seg, page, &start, &end) || word >> 4 == 0 ||
-	    word >> 4 > end - page || (word & SHM_LINKED))
+	if (word >> 4 == 0 || word >> 4 > end - page || (word & SHM_LINKED))
 		return SHM_ECORRUPT;
 	error = merge_back(self, arena, start, &page);
 	if (error == 0)
@@ -364,6 +362,18 @@ shm_extent_coalesce_locked(struct shm_self *self, struct shm_arena *arena,
 	if (ret_page)
 		*ret_page = page;
 	return 0;
+}
+
+int
+shm_extent_coalesce_locked(struct shm_self *self, struct shm_arena *arena,
+    uint32_t page, uint32_t *ret_page)
+{
+	uint32_t start, end;
+
+	return run_bounds(self->seg, page, &start, &end)
+	    ? shm_extent_coalesce_in_locked(
+		  self, arena, page, start, end, ret_page)
+	    : SHM_ECORRUPT;
 }
 
 int
@@ -383,7 +393,8 @@ shm_extent_put_locked(
 		size_put(self, page, word & ~(uint32_t)SHM_HOLES);
 	tag_put(self, page, shm_tag_base(0, 0, SHM_FREE));
 	shm_bump(&arena->counters.frees, 1);
-	return shm_extent_coalesce_locked(self, arena, page, NULL);
+	return shm_extent_coalesce_in_locked(
+	    self, arena, page, start, end, NULL);
 }
 
 /* ---- Resizing ------------------------------------------------------------ */

@@ -109,8 +109,8 @@ static int
 extents_reclaim(struct victim *victim, struct shm_arena *arena)
 {
 	struct shm_seg *seg = victim->self->seg;
-	uint32_t page = victim->first * SHM_REGION_PAGES;
-	uint32_t end = victim->end * SHM_REGION_PAGES, n;
+	uint32_t start = victim->first * SHM_REGION_PAGES, page = start, n;
+	uint32_t end = victim->end * SHM_REGION_PAGES;
 	uint32_t resume = victim->sum->page < end ? victim->sum->page : 0;
 	struct shm_head_copy head;
 
@@ -132,8 +132,8 @@ extents_reclaim(struct victim *victim, struct shm_arena *arena)
 		    !tag_free(&seg->pages[page].head.tag, head.tag))
 			continue;
 		sum_add(victim, head.len);
-		error = shm_extent_coalesce_locked(
-		    victim->self, arena, page, &page);
+		error = shm_extent_coalesce_in_locked(
+		    victim->self, arena, page, start, end, &page);
 		if (error)
 			return error;
 		n = shm_pages(&seg->pages[page]);
