@@ -182,13 +182,31 @@ request_copy(const Proto__Request *request)
 	return copy;
 }
 
+/* The thread, which begins with its first job; NULL: it can't be had. */
+static struct worker *
+worker_of(struct server *server)
+{
+	if (server->worker == NULL)
+		server->worker = worker_make(server);
+	return server->worker;
+}
+
+static void
+job_queue(struct worker *worker, struct job *job)
+{
+	job->call.reply = &job->reply;
+	job->call.pool = &job->pool;
+	segment_hold(job->call.segment);
+	pthread_mutex_lock(&worker->lock);
+	TAILQ_INSERT_TAIL(&worker->todo, job, link);
+	pthread_cond_signal(&worker->more);
+	pthread_mutex_unlock(&worker->lock);
+}
+
 bool
 job_start(struct call *call, job_work_fn work, job_run_fn run)
 {
-	struct server *server = call->server;
-	if (server->worker == NULL)
-		server->worker = worker_make(server);
-	struct worker *worker = server->worker;
+	struct worker *worker = worker_of(call->server);
 	struct job *job = worker == NULL ? NULL : calloc(1, sizeof *job);
 	if (job != NULL)
 		job->request = request_copy(call->request);
@@ -200,18 +218,30 @@ job_start(struct call *call, job_work_fn work, job_run_fn run)
 	job->reply = *call->reply;
 	job->pool = *call->pool;
 	job->call.request = job->request;
-	job->call.reply = &job->reply;
-	job->call.pool = &job->pool;
 	job->work = work;
 	job->run = run;
 	job->uid = call->conn->peer.uid;
 	call->conn->owner = job;
-	segment_hold(call->segment);
 	conn_suspend(call->conn);
-	pthread_mutex_lock(&worker->lock);
-	TAILQ_INSERT_TAIL(&worker->todo, job, link);
-	pthread_cond_signal(&worker->more);
-	pthread_mutex_unlock(&worker->lock);
+	job_queue(worker, job);
+	return true;
+}
+
+bool
+job_background(struct server *server, struct segment *segment, job_work_fn work,
+    job_run_fn run)
+{
+	struct worker *worker = worker_of(server);
+	struct job *job = worker == NULL ? NULL : calloc(1, sizeof *job);
+	if (job == NULL)
+		return false;
+	job->call =
+	    (struct call){ .server = server, .segment = segment, .fd = -1 };
+	proto__reply__init(&job->reply);
+	job->work = work;
+	job->run = run;
+	job->uid = (uid_t)-1;
+	job_queue(worker, job);
 	return true;
 }
 

@@ -30,6 +30,11 @@ typedef int (*job_run_fn)(struct call *call);
  */
 bool job_start(struct call *call, job_work_fn work, job_run_fn run);
 
+/* The same without anybody who asked: WORK and RUN get a call that has a
+ * segment and no connection. */
+bool job_background(struct server *server, struct segment *segment,
+    job_work_fn work, job_run_fn run);
+
 /* Whether a job of CALL's user waits already: each may have one at work and one
  * that waits, but root and the daemon's user. */
 bool job_waits(const struct call *call);

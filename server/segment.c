@@ -292,6 +292,7 @@ segment_drop(struct segment *segment)
 		return;
 	shm_seg_unmap(&segment->seg);
 	free(segment->readers);
+	shm_huge_forget(&segment->huge);
 	free(segment);
 }
 

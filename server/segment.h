@@ -15,6 +15,7 @@
 
 #include "server/config.h"
 #include "server/log.h"
+#include "shm/huge.h"
 #include "shm/seg.h"
 #include "shm/stats.h"
 
@@ -68,6 +69,8 @@ struct segment {
 	struct log_limit misuse_limit;
 	uint32_t n_jobs;            /* that walk it */
 	bool is_destroyed;          /* and goes when its last job has ended */
+	struct shm_huge huge;       /* see server/huge.h */
+	bool is_collapsing;         /* a job is at `huge` */
 	struct reader_lag *readers; /* see server/reader.h; may be NULL */
 };
 

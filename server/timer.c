@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "server/huge.h"
 #include "server/log.h"
 #include "server/reader.h"
 #include "server/reap.h"
@@ -11,6 +12,7 @@
 
 /* What need not be done with each tick is done with each tenth. */
 #define SLOW_TICKS      10
+#define HUGE_TICKS      2
 /* A daemon that ends with its last client waits so long for the first. */
 #define FIRST_CLIENT_MS 30000
 
@@ -59,7 +61,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	uint64_t system_pages = 0;
 	(void)fd;
 	(void)what;
-	bool is_slow = server->n_ticks++ % SLOW_TICKS == 0;
+	bool is_slow = server->n_ticks % SLOW_TICKS == 0;
+	bool looks = server->n_ticks++ % HUGE_TICKS == 0;
 	if (is_slow) {
 		system_pages = shm_memory_pages("");
 		store_say_alive();
@@ -68,6 +71,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	{
 		segment_tick(segment);
 		reader_tick(segment);
+		if (looks)
+			huge_tick(server, segment);
 		if (is_slow)
 			segment_slow_tick(segment, system_pages);
 	}

@@ -204,6 +204,32 @@ committed_below()
 	(($(shmallocctl stats --json | jq .bytes.committed) < $1))
 }
 
+# KiB of process PID's memory that huge pages map.
+huge_kib()
+{
+	awk '/^ShmemPmdMapped:/ { kib += $2 } END { print kib + 0 }' \
+	    "/proc/$1/smaps"
+}
+
+has_huge()
+{
+	(($(huge_kib "$1") >= 2048))
+}
+
+@test 'hugepages: the regions of a running client get huge pages, or none' {
+	daemon_start -p hugepages=never
+	holder_start
+	holder_tell alloc 500 20000
+	sleep 1
+	(($(huge_kib "$(server_pid)") == 0))
+	tune hugepages=auto
+	wait_for has_huge "$(server_pid)"
+	# The client maps them when it touches its objects again.
+	holder_tell sieve
+	has_huge "$HOLDER_PID"
+	shmallocctl check
+}
+
 @test 'trim_threshold: a top with more than this gives the rest back' {
 	daemon_start -p decay_ms=1h -p trim_threshold=1T
 	holder_start
