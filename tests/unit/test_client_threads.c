@@ -5,9 +5,16 @@
 #include <criterion/criterion.h>
 
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "client/cache.h"
 #include "shm/daemon.h"
@@ -192,4 +199,53 @@ Test(client_threads, a_sum_below_none_of_what_waits_refuses_nothing)
 	cr_expect_neq(shmalloc_alloc(&heap, 100000), 0);
 	shm_store(&heap.seg.super->retired_bytes, 4097);
 	cr_expect_eq(shmalloc_alloc(&heap, 100000), 0);
+}
+
+static sigjmp_buf away;
+
+static void
+on_alarm(int signal)
+{
+	(void)signal;
+	siglongjmp(away, 1);
+}
+
+/* A socket that takes connections and never answers. */
+static void
+silence_listen(char path[108])
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char dir[] = "/tmp/shmalloc-test-XXXXXX";
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	cr_assert_not_null(mkdtemp(dir));
+	(void)snprintf(path, 108, "%s/attach", dir);
+	(void)strcpy(address.sun_path, path);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(listen(fd, 1), 0);
+}
+
+Test(client_threads, a_jump_out_of_the_question_for_the_daemon_leaves_no_lock)
+{
+	struct itimerval soon = { .it_value = { .tv_usec = 20000 } };
+	int ends[2];
+
+	heap_make();
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	(void)close(ends[1]);
+	heap.socket = ends[0];
+	(void)strcpy(heap.segment, "default");
+	silence_listen(heap.path);
+	(void)signal(SIGALRM, on_alarm);
+	if (sigsetjmp(away, 1) == 0) {
+		cr_assert_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
+		atomic_store(&heap.looked_ms, shm_clock_ms() - 100000);
+		(void)heap_is_gone(&heap);
+		for (;;)
+			(void)pause();
+	}
+	cr_expect_eq(pthread_mutex_trylock(&heap.guard->lock), 0);
+	(void)unlink(heap.path);
+	*strrchr(heap.path, '/') = '\0';
+	(void)rmdir(heap.path);
 }
