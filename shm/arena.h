@@ -155,8 +155,25 @@ int shm_extent_unlink_locked(struct shm_self *self, struct shm_arena *arena,
  * The arena that the region around OFF belongs to, and whether it is one of
  * extents; NULL if it belongs to none.
  */
-struct shm_arena *shm_arena_of(
-    struct shm_seg *seg, uint64_t off, bool *ret_is_extent);
+static inline struct shm_arena *
+shm_arena_of(struct shm_seg *seg, uint64_t off, bool *ret_is_extent)
+{
+	uint64_t entry;
+	enum shm_region_kind kind;
+
+	*ret_is_extent = false;
+	if (off < seg->heap || off >= seg->len)
+		return NULL;
+	entry = shm_region_get(seg, shm_region_of(seg, off));
+	kind = shm_entry_kind(entry);
+	if ((kind != SHM_REGION_CHUNKS && kind != SHM_REGION_EXTENTS &&
+		kind != SHM_REGION_MORE) ||
+	    shm_entry_arena(entry) >= seg->max_arenas ||
+	    shm_entry_arena(entry) >= shm_get(&seg->super->n_arenas))
+		return NULL;
+	*ret_is_extent = kind != SHM_REGION_CHUNKS;
+	return &seg->arenas[shm_entry_arena(entry)];
+}
 
 static inline uint32_t
 shm_arena_index(const struct shm_seg *seg, const struct shm_arena *arena)
@@ -164,8 +181,24 @@ shm_arena_index(const struct shm_seg *seg, const struct shm_arena *arena)
 	return (uint32_t)(arena - seg->arenas);
 }
 
-/* The tag of the object whose payload is at OFF, and NULL if there can be
- * none: outside, misaligned, in a region that nobody has. */
+/* The tag of the object whose payload is at OFF, in a region that is
+ * somebody's; NULL if there can be none there. */
+static inline _Atomic uint32_t *
+shm_tag_within(struct shm_seg *seg, uint64_t off, bool is_extent)
+{
+	uint64_t in = (off - seg->heap) % SHM_REGION;
+
+	if (is_extent)
+		return off % SHM_PAGE
+		    ? NULL
+		    : &seg->pages[shm_page_of(seg, off)].head.tag;
+	return off % SHM_GRANULE || in == 0 ||
+		in > SHM_CHUNK_MAX - SHM_CHUNK_HEAD
+	    ? NULL
+	    : &shm_chunk(seg, off - SHM_CHUNK_HEAD)->head.tag;
+}
+
+/* The same wherever OFF is: NULL outside, or in a region that nobody has. */
 _Atomic uint32_t *shm_tag_at(struct shm_seg *seg, uint64_t off);
 
 /* ---- Remote lists -------------------------------------------------------- */

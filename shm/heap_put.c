@@ -32,15 +32,16 @@ static int
 one_put(struct shm_self *self, struct shm_arena *arena, uint64_t off)
 {
 	struct shm_seg *seg = self->seg;
-	_Atomic uint32_t *tag = shm_tag_at(seg, off);
+	_Atomic uint32_t *tag = NULL;
 	bool is_extent;
 
+	if (shm_arena_of(seg, off, &is_extent) == arena)
+		tag = shm_tag_within(seg, off, is_extent);
 	if (!tag ||
 	    shm_load(tag) != (self->cached | shm_tag_check(seg->key, off))) {
 		shm_add(&self->client->misuses, 1);
 		return 0;
 	}
-	(void)shm_arena_of(seg, off, &is_extent);
 	return is_extent
 	    ? shm_extent_put_locked(self, arena, shm_page_of(seg, off))
 	    : shm_arena_put_locked(self, arena, off - SHM_CHUNK_HEAD);

@@ -5,42 +5,14 @@
  */
 #include "shm/arena.h"
 
-struct shm_arena *
-shm_arena_of(struct shm_seg *seg, uint64_t off, bool *ret_is_extent)
-{
-	uint64_t entry;
-	enum shm_region_kind kind;
-
-	if (off < seg->heap || off >= seg->len)
-		return NULL;
-	entry = shm_region_get(seg, shm_region_of(seg, off));
-	kind = shm_entry_kind(entry);
-	if ((kind != SHM_REGION_CHUNKS && kind != SHM_REGION_EXTENTS &&
-		kind != SHM_REGION_MORE) ||
-	    shm_entry_arena(entry) >= seg->max_arenas ||
-	    shm_entry_arena(entry) >= shm_get(&seg->super->n_arenas))
-		return NULL;
-	*ret_is_extent = kind != SHM_REGION_CHUNKS;
-	return &seg->arenas[shm_entry_arena(entry)];
-}
-
 _Atomic uint32_t *
 shm_tag_at(struct shm_seg *seg, uint64_t off)
 {
 	bool is_extent;
 
-	if (off % SHM_GRANULE || !shm_arena_of(seg, off, &is_extent))
-		return NULL;
-	if (!is_extent) {
-		uint64_t in = (off - seg->heap) % SHM_REGION;
-
-		if (in == 0 || in > SHM_CHUNK_MAX - SHM_CHUNK_HEAD)
-			return NULL;
-		return &shm_chunk(seg, off - SHM_CHUNK_HEAD)->head.tag;
-	}
-	if (off % SHM_PAGE)
-		return NULL;
-	return &seg->pages[shm_page_of(seg, off)].head.tag;
+	return shm_arena_of(seg, off, &is_extent)
+	    ? shm_tag_within(seg, off, is_extent)
+	    : NULL;
 }
 
 /* The link of an object on a remote list: its payload's first word. */
