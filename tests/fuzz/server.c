@@ -57,13 +57,15 @@ static void
 listener_make(struct listener *listener, const struct conn_ops *ops,
     int (*admit)(struct conn *conn, const char **ret_why))
 {
+	bool is_kept;
+
 	listener->ops = ops;
 	listener->owner = &server;
 	listener->base = server.base;
 	listener->max = 8;
 	listener->admit = admit;
-	FUZZ_CHECK(
-	    listen_open(listener, &server.dir, 0600, PEER_NO_GROUP, -1) == 0);
+	FUZZ_CHECK(listen_open(listener, &server.dir, 0600, PEER_NO_GROUP, -1,
+		       &is_kept) == 0);
 }
 
 static void

@@ -177,7 +177,7 @@ trace_look(struct kill_trace *trace)
 /* Go on by REQUEST, with SIGNAL, to the next stop.  One of the test's signals
  * that was blocked when it was sent is delivered when it comes. */
 static enum kill_stop
-stop_wait(struct kill_trace *trace, int request, int signal)
+stop_wait(struct kill_trace *trace, enum __ptrace_request request, int signal)
 {
 	int status;
 
