@@ -102,9 +102,10 @@ end_key_make(void)
 static uint32_t
 class_room(uint32_t class)
 {
-	uint32_t n = CACHE_CLASS_BYTES / shm_class_size(class);
+	uint32_t size = shm_class_size(class), n = CACHE_CLASS_BYTES / size;
+	uint32_t least = size < CACHE_ROUND ? CACHE_CLASS_MIN : CACHE_ROUND_MIN;
 
-	return n < CACHE_CLASS_MIN ? CACHE_CLASS_MIN : n;
+	return n < least ? least : n;
 }
 
 /* A block with room for every class's array. */

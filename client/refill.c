@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "client/cache.h"
+#include "shm/thread.h"
 
-#define POP_DEPTH 16u /* chunks of a class of several sizes looked at */
+#define THREADS_LOOK 256u /* thread records that are looked at */
+#define POP_DEPTH    16u  /* chunks of a class of several sizes looked at */
 
 static uint32_t
 entry_size(uint64_t entry)
@@ -109,13 +111,33 @@ cap_most(const struct cache *cache, uint32_t class)
 	return most < room ? (uint32_t)most : room;
 }
 
+/* What this cache may hold: with the caches of all other threads, no more than
+ * an eighth of the segment's limit. */
+static uint64_t
+bytes_most(const struct cache *cache)
+{
+	const struct shm_self *self = &cache->self;
+	uint64_t most = self->param[SHM_PARAM_tcache_bytes];
+	uint64_t share = self->param[SHM_PARAM_limit_hard] / CACHE_SHARE;
+	uint32_t used = shm_threads_used(self->seg), threads = 0;
+
+	/* Beyond the first few hundred all are taken for live ones. */
+	for (uint32_t i = 1; i < used && i < THREADS_LOOK; i++)
+		threads += shm_thread_owner(self->seg, i) != 0;
+	threads += used > THREADS_LOOK ? used - THREADS_LOOK : 0;
+	share /= threads + 1;
+	if (share < CACHE_CLASS_BYTES)
+		share = CACHE_CLASS_BYTES;
+	return most < share ? most : share;
+}
+
 /* Take NEED bytes of room from other classes; false if there isn't so much. */
 static bool
 cap_steal(struct cache *cache, uint32_t class, uint64_t need)
 {
-	uint64_t most = cache->self.param[SHM_PARAM_tcache_bytes];
+	uint64_t most = bytes_most(cache);
 
-	for (uint32_t i = 0; i < SHM_CLASSES; i++) {
+	for (uint32_t i = 0; i < SHM_CLASSES && need <= most; i++) {
 		uint32_t victim = cache->hand++ % SHM_CLASSES;
 		struct cache_class *k = &cache->class[victim];
 
@@ -132,13 +154,14 @@ cap_grow(struct cache *cache, uint32_t class)
 {
 	struct cache_class *k = &cache->class[class];
 	uint32_t most = cap_most(cache, class);
-	uint32_t cap = k->cap ? k->cap * 2 : CACHE_FIRST;
-	uint64_t need;
+	uint64_t size = shm_class_size(class), need;
+	uint32_t cap = size * CACHE_FIRST > CACHE_CLASS_BYTES ? 1 : CACHE_FIRST;
 
+	cap = k->cap ? k->cap * 2 : cap;
 	cap = cap < most ? cap : most;
 	if (cap <= k->cap)
 		return;
-	need = (uint64_t)(cap - k->cap) * shm_class_size(class);
+	need = (cap - k->cap) * size;
 	if (cap_steal(cache, class, need))
 		cap_set(cache, class, cap);
 }
@@ -282,7 +305,7 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 static shmalloc_off
 class_alloc(struct cache *cache, size_t size)
 {
-	uint32_t chunk = shm_chunk_size(size), class = shm_class(chunk);
+	uint32_t chunk = cache_chunk_size(size), class = shm_class(chunk);
 	struct cache_class *k = &cache->class[class];
 	uint64_t off = cache_pop(cache, class, class < CACHE_EXACT ? 0 : chunk);
 

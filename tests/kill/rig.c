@@ -22,10 +22,12 @@ daemon_exec(const char *path, const char *dir, const char *size,
     const char *const param[KILL_PARAMS])
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* A small reservation: less to walk in each judgement. */
+	/* A small reservation: less to walk in each judgement.  Larger chunks
+	 * come from arenas in one step. */
 	(void)execl(path, "shmallocd", "--socket", dir, "--size", size,
-	    "--reserve", "256M", "--no-keeper", param[0] ? "-p" : (char *)NULL,
-	    param[0], param[1] ? "-p" : (char *)NULL, param[1],
+	    "--reserve", "256M", "--no-keeper", "-p", "tcache.max=32K",
+	    param[0] ? "-p" : (char *)NULL, param[0],
+	    param[1] ? "-p" : (char *)NULL, param[1],
 	    param[2] ? "-p" : (char *)NULL, param[2], (char *)NULL);
 	perror(path);
 	_exit(127);
