@@ -1,8 +1,8 @@
 /*
- * Allocate and free 64 bytes, PAIRS times, and nothing else: for a tool that
- * counts instructions (bench/fastpath).
+ * Allocate and free SIZE bytes (64), PAIRS times, and nothing else: for tools
+ * that count instructions (bench/fastpath, tests/golden).
  *
- *	count shmalloc|glibc PAIRS
+ *	count shmalloc|glibc PAIRS [SIZE]
  */
 #include <err.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include <shmalloc/shmalloc.h>
 
 static void
-shmalloc_pairs(unsigned long n)
+shmalloc_pairs(unsigned long n, size_t size)
 {
 	struct shmalloc *heap;
 	int error = shmalloc_attach(NULL, NULL, &heap);
@@ -19,7 +19,7 @@ shmalloc_pairs(unsigned long n)
 	if (error != 0)
 		errx(1, "attach: %s", shmalloc_strerror(error));
 	for (unsigned long i = 0; i < n; i++) {
-		shmalloc_off off = shmalloc_alloc(heap, 64);
+		shmalloc_off off = shmalloc_alloc(heap, size);
 
 		if (off == 0)
 			err(1, "alloc");
@@ -29,10 +29,10 @@ shmalloc_pairs(unsigned long n)
 }
 
 static void
-glibc_pairs(unsigned long n)
+glibc_pairs(unsigned long n, size_t size)
 {
 	for (unsigned long i = 0; i < n; i++) {
-		void *volatile at = malloc(64);
+		void *volatile at = malloc(size);
 
 		if (at == NULL)
 			err(1, "malloc");
@@ -43,11 +43,13 @@ glibc_pairs(unsigned long n)
 int
 main(int argc, char *argv[])
 {
-	if (argc != 3)
-		errx(2, "usage: count shmalloc|glibc PAIRS");
+	size_t size = argc > 3 ? strtoul(argv[3], NULL, 10) : 64;
+
+	if (argc < 3 || argc > 4)
+		errx(2, "usage: count shmalloc|glibc PAIRS [SIZE]");
 	if (strcmp(argv[1], "glibc") == 0)
-		glibc_pairs(strtoul(argv[2], NULL, 10));
+		glibc_pairs(strtoul(argv[2], NULL, 10), size);
 	else
-		shmalloc_pairs(strtoul(argv[2], NULL, 10));
+		shmalloc_pairs(strtoul(argv[2], NULL, 10), size);
 	return 0;
 }
