@@ -48,6 +48,8 @@ api() {
 }
 
 @test "realloc stays in place when it can, and moves when it can't" {
+	# Neighbours are neighbours if no cache is between.
+	daemon_start --size 64M -p tcache.max=32K
 	api api_alloc realloc_in_place
 }
 

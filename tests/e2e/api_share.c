@@ -317,7 +317,7 @@ static void
 reap(struct shmalloc *heap)
 {
 	for (int i = 0; i < 50; i++)
-		shmalloc_free(heap, shmalloc_alloc(heap, 100000));
+		shmalloc_free(heap, shmalloc_alloc(heap, 300000));
 }
 
 static void

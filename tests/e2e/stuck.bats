@@ -132,7 +132,7 @@ reader_start()
 
 @test "a reader that never leaves has a lag, and beyond retire.limit nobody gets more" {
 	daemon_start -p retire.limit=100K
-	reader_start 3 50000
+	reader_start 3 40000
 	(($(client_of "$READER" '.[0].reader_lag') > 0))
 	[ "$(client_of "$HOLDER_PID" '.[0].retired_chunks')" = 3 ]
 	[ "$(holder_tell alloc 60000)" = 'done 0 reader' ]
@@ -145,7 +145,7 @@ reader_start()
 
 @test "a reader that is evicted holds nothing back" {
 	daemon_start -p retire.limit=100K
-	reader_start 3 50000
+	reader_start 3 40000
 	[ "$(holder_tell alloc 60000)" = 'done 0 reader' ]
 	shmallocctl clients evict "$READER" --yes
 	[ "$(holder_tell alloc 60000)" = 'done 1' ]
