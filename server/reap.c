@@ -77,12 +77,16 @@ repair_run(struct segment *segment)
 	return true;
 }
 
-/* Those that waited get a new try. */
+/* Some of those that waited get a new try, in turn: when thousands wait for one
+ * reader, most of them would only look whether it is still there. */
 static void
 waiting_wake(struct reaper *reaper)
 {
 	struct slot *slot;
-	while ((slot = TAILQ_FIRST(&reaper->waiting)) != NULL) {
+	for (int i = 0; i < REAP_WAKE; i++) {
+		slot = TAILQ_FIRST(&reaper->waiting);
+		if (slot == NULL)
+			break;
 		TAILQ_REMOVE(&reaper->waiting, slot, link);
 		slot_enqueue(reaper, slot, false);
 	}
@@ -128,7 +132,10 @@ reap_release(struct reaper *reaper)
 void
 reap_add(struct reaper *reaper, struct slot *slot)
 {
-	slot_enqueue(reaper, slot, false);
+	/* Its first slice comes first: it ends what the dead was reading, for
+	 * which all others may be waiting. */
+	slot->is_waiting = false;
+	TAILQ_INSERT_HEAD(&reaper->ready, slot, link);
 	timer_arm(reaper);
 }
 

@@ -13,6 +13,8 @@
 #define REAP_REGIONS  2
 /* How long a slot waits whose reclaim needs a lock or a reader to go. */
 #define REAP_RETRY_MS 5
+/* How many of those that wait try at once. */
+#define REAP_WAKE     16
 
 int reap_init(struct reaper *reaper, struct event_base *base) SHM_MUSTCHECK;
 void reap_release(struct reaper *reaper);

@@ -219,7 +219,7 @@ region_reclaim_locked(
 	if (shm_arena_of(seg, shm_region_off(seg, region), &is_extent) !=
 		arena ||
 	    (is_extent && !shm_region_run(seg, region, &victim->first, &n))) {
-		victim->is_left = true;
+		victim->is_left = victim->sum->is_again = true;
 		return 0;
 	}
 	if (is_extent)
@@ -282,7 +282,7 @@ next_visit(struct victim *victim)
 	if (region >= victim->self->seg->n_regions)
 		visits_clear(victim);
 	else if (region_reclaim(victim, region) != 0)
-		victim->is_left = true;
+		victim->is_left = sum->is_again = true;
 	sum->is_run_left = victim->is_part && victim->is_left;
 	if (victim->is_part)
 		return false;
@@ -311,7 +311,7 @@ regions_reclaim(struct victim *victim)
 	if (sum->slot != victim->slot) {
 		sum->slot = victim->slot;
 		sum->next = sum->page = 0;
-		sum->is_left = sum->is_run_left = false;
+		sum->is_left = sum->is_run_left = sum->is_again = false;
 	}
 	while (sum->next < seg->n_bit_words * 64) {
 		uint64_t todo =
@@ -326,8 +326,10 @@ regions_reclaim(struct victim *victim)
 			return 0;
 	}
 	is_left = sum->is_left;
+	/* Looked at again when their time has come, and not before. */
+	sum->is_waiting = is_left && !sum->is_again;
 	sum->next = 0;
-	sum->is_left = false;
+	sum->is_left = sum->is_again = false;
 	return is_left ? SHM_ERETRY : 1;
 }
 
@@ -504,6 +506,21 @@ has_regions(const struct shm_seg *seg, uint32_t slot)
 	return false;
 }
 
+/* Once in a daemon's life: that looks at every thread record. */
+static void
+client_settle(struct shm_seg *seg, uint32_t slot, struct shm_reclaimed *sum)
+{
+	struct shm_client *client = &seg->clients[slot];
+
+	if (sum->is_settled)
+		return;
+	threads_settle(seg, slot, shm_load(&client->generation));
+	/* What was being published hung in its slot until now. */
+	if (shm_load(&client->settled) == 0)
+		shm_put(&client->settled, shm_epoch_stamp(seg));
+	sum->is_settled = true;
+}
+
 int
 shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
     struct shm_reclaimed *sum)
@@ -521,12 +538,12 @@ shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
 	victim.self = &self;
 	victim.generation = shm_load(&client->generation);
 	(void)shm_repair_dead_locks(seg);
-	threads_settle(seg, slot, victim.generation);
-	/* What was being published hung in its slot until now. */
-	if (shm_load(&client->settled) == 0)
-		shm_put(&client->settled, shm_epoch_stamp(seg));
+	client_settle(seg, slot, sum);
 	victim.is_grace_over =
 	    shm_epoch_oldest(seg) > shm_load(&client->settled);
+	if (sum->is_waiting && !victim.is_grace_over)
+		return SHM_ERETRY;
+	sum->is_waiting = false;
 	result = regions_reclaim(&victim);
 	shm_bump(&seg->super->recovered_chunks, sum->chunks - before.chunks);
 	shm_bump(&seg->super->recovered_bytes, sum->bytes - before.bytes);

@@ -21,6 +21,9 @@ struct shm_reclaimed {
 	 * run, at `page`, before which something had to be left. */
 	uint32_t slot, next, page;
 	bool is_left, is_run_left;
+	bool is_again;   /* part of it could not be looked at */
+	bool is_settled; /* what its threads were publishing */
+	bool is_waiting; /* for readers, and for nothing else */
 };
 
 struct shm_seg {
