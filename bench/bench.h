@@ -31,7 +31,8 @@ struct bench_ops {
 
 struct bench_heap {
 	const char *name;
-	bool is_shared; /* workers are processes, and hand references over */
+	bool is_shared;   /* other processes can use its memory, too */
+	bool is_threaded; /* though shared, it serves one process at a time */
 	/*
 	 * In the cell's process, before its workers: NULL, or why this heap
 	 * can't be measured here.
@@ -41,7 +42,19 @@ struct bench_heap {
 	bool (*attach)(struct bench_ops *ret_ops);
 	void (*detach)(struct bench_ops *ops); /* may be NULL */
 	void (*close)(void);                   /* may be NULL */
+	/*
+	 * Bytes of its memory; NULL: what the process's anonymous memory grew
+	 * by, or what its memory files hold if it is shared.
+	 */
+	uint64_t (*resident)(void);
 };
+
+/* Its workers are processes, not threads. */
+static inline bool
+bench_forks(const struct bench_heap *heap)
+{
+	return heap->is_shared && !heap->is_threaded;
+}
 
 extern const struct bench_heap *const bench_heaps[]; /* NULL ends it */
 
@@ -58,13 +71,30 @@ struct bench_worker {
 	struct bench_shared *shared;
 	void *state;         /* the workload's own */
 	uint64_t live_bytes; /* that it asked for and holds, if it counts */
+	struct bench_peak *peak;
+};
+
+/* The most that there was; see bench_peak(). */
+struct bench_peak {
+	_Atomic uint64_t live_bytes[BENCH_WORKERS_MAX]; /* of each worker */
+	_Atomic uint64_t resident_bytes;
 };
 
 struct bench_workload {
 	const char *name;
 	unsigned workers_least; /* and a multiple of that */
 	bool is_wall; /* ns is wall time, not core time, for each pair */
-	bool measures_memory;
+	bool measures_memory; /* as it is at the end, or at bench_peak() */
+	/*
+	 * Each begin, round and end runs in a process (or a thread) of its own,
+	 * the successor of the one before.
+	 */
+	bool is_succession;
+	/*
+	 * Once, before all cells: NULL, or why it can't be measured.  May be
+	 * NULL.
+	 */
+	const char *(*prepare)(void);
 	/* Allocate the worker's state (bench_map) and what it holds first. */
 	void (*begin)(struct bench_worker *worker);
 	/* Do some thousand pairs or so; how many. */
@@ -93,7 +123,7 @@ struct bench_list {
 
 struct bench_shared {
 	struct bench_list list;
-	struct bench_ring ring[BENCH_WORKERS_MAX / 2];
+	struct bench_ring ring[BENCH_WORKERS_MAX];
 };
 
 /* ---- Cells ----------------------------------------------------------------
@@ -102,15 +132,25 @@ struct bench_shared {
 struct bench_options {
 	double seconds; /* timed, in each cell */
 	double warm_up; /* seconds before, at least */
+	double tails;  /* seconds after, in which single operations are timed */
+	double set_up; /* seconds after which a cell is given up */
 	uint64_t seed;
 };
+
+/* Percentiles: 50, 99, 99.9, 99.99. */
+#define BENCH_TAILS 4u
 
 struct bench_result {
 	double ns; /* for each pair: see bench/README.md */
 	uint64_t pairs;
 	double faults;                       /* for each million pairs */
 	uint64_t live_bytes, resident_bytes; /* 0: not measured */
+	uint64_t samples;         /* single operations that were timed */
+	double tail[BENCH_TAILS]; /* ns of single operations; 0: too few */
 };
+
+/* NULL, or why the heap can't be measured here; as with bench_cell(). */
+const char *bench_probe(const struct bench_heap *heap);
 
 /*
  * Measure one cell.  NULL, or why it can't be measured; the string is valid
@@ -128,6 +168,18 @@ void *bench_map(size_t len);
 
 /* Exits with a message. */
 _Noreturn void bench_no_memory(void);
+
+/* Bytes of the mapping of LEN bytes at BASE that are in memory. */
+uint64_t bench_resident(const void *base, size_t len);
+
+/*
+ * Where the memory of WORKER's heap may be at its peak: from now on the cell's
+ * figures of memory are the largest that were seen here.
+ */
+void bench_peak(struct bench_worker *worker);
+
+/* The folder of production distributions (-d, $SHMALLOC_WORKLOADS) or NULL. */
+extern const char *bench_folder;
 
 /* Allocate and write the first byte. */
 static inline uint64_t

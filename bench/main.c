@@ -3,27 +3,46 @@
  * output as CSV, progress to standard error.
  *
  *	bench [-h HEAP,...] [-w WORKLOAD,...] [-p WORKERS,...] [-r REPETITIONS]
- *	      [-t SECONDS] [-s SEED] [-l]
+ *	      [-t SECONDS] [-b SECONDS] [-T SECONDS] [-d FOLDER] [-s SEED] [-l]
  */
 #include <err.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
 
-#define HEAPS_MAX 64u
+#define HEAPS_MAX     64u
+#define WORKLOADS_MAX 64u
 
 struct plan {
 	const char *heaps, *workloads, *workers; /* comma lists, NULL: all */
 	unsigned repetitions;
+	double budget; /* seconds after which nothing is begun */
 	struct bench_options options;
 	unsigned done, cells; /* of all repetitions */
-	unsigned repetition;  /* shown last */
-	bool is_absent[HEAPS_MAX];
+	unsigned left_out;    /* of those, beyond the budget */
+	double start;
+	bool is_absent[HEAPS_MAX]; /* or not asked for */
+	bool is_undone[WORKLOADS_MAX];
+	/* With so many workers and more it has failed; 0: it has not. */
+	unsigned fails_from[HEAPS_MAX][WORKLOADS_MAX];
 };
+
+const char *bench_folder;
+
+static double
+seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
 
 /* Is NAME in the comma LIST?  NULL holds everything. */
 static bool
@@ -48,110 +67,213 @@ workers_fit(const struct bench_workload *workload, unsigned workers)
 	    workers % workload->workers_least == 0;
 }
 
+/* ---- Rows -----------------------------------------------------------------
+ */
+
 static void
-progress(struct plan *plan, const struct bench_workload *workload,
-    unsigned workers, unsigned repetition, const char *heap)
+progress(struct plan *plan, const char *workload, const char *heap,
+    unsigned workers, unsigned repetition)
 {
+	double spent = seconds_now() - plan->start, left;
+	unsigned percent = plan->done * 100 / plan->cells;
+	bool is_terminal = isatty(STDERR_FILENO);
+
+	left = plan->done == 0
+	    ? 0
+	    : spent / plan->done * (plan->cells - plan->done);
+	if (left > plan->budget - spent)
+		left = plan->budget - spent;
 	plan->done++;
+	if (is_terminal || plan->done * 20 / plan->cells != percent / 5)
+		fprintf(stderr,
+		    "%sbench: %3u %%, about %.0f s left: repetition %u, %s, "
+		    "%s, %u workers%20s%s",
+		    is_terminal ? "\r" : "", percent, left, repetition,
+		    workload, heap, workers, "", is_terminal ? "" : "\n");
+}
+
+/* A line of its own beside the progress. */
+static void
+say(const char *format, ...)
+{
+	va_list arguments;
+
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\rbench: %u of %u: %s, %s, %u workers%20s",
-		    plan->done, plan->cells, workload->name, heap, workers, "");
-	else if (repetition != plan->repetition)
-		fprintf(stderr, "bench: repetition %u of %u\n", repetition,
-		    plan->repetitions);
-	plan->repetition = repetition;
+		fputs("\r\033[K", stderr);
+	fputs("bench: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
 }
 
 static void
-row_print(struct plan *plan, const struct bench_workload *workload,
-    unsigned workers, unsigned repetition, size_t i)
+result_print(const struct bench_result *result)
 {
-	const char *heap = bench_heaps[i]->name, *why;
-	struct bench_result result;
+	printf("%.2f,%" PRIu64 ",%.1f,%" PRIu64 ",%" PRIu64 ",%" PRIu64,
+	    result->ns, result->pairs, result->faults, result->live_bytes,
+	    result->resident_bytes, result->samples);
+	for (unsigned i = 0; i < BENCH_TAILS; i++)
+		if (result->tail[i] != 0)
+			printf(",%.1f", result->tail[i]);
+		else
+			putchar(',');
+	puts(",");
+}
 
-	if (plan->is_absent[i])
+static void
+row_print(struct plan *plan, size_t work, unsigned workers, unsigned repetition,
+    size_t i)
+{
+	const struct bench_workload *workload = bench_workloads[work];
+	const struct bench_heap *heap = bench_heaps[i];
+	unsigned *fails_from = &plan->fails_from[i][work];
+	struct bench_result result;
+	const char *why;
+
+	progress(plan, workload->name, heap->name, workers, repetition);
+	if (*fails_from != 0 && workers >= *fails_from)
 		return;
-	why = bench_cell(
-	    bench_heaps[i], workload, workers, &plan->options, &result);
-	if (why != NULL) {
-		fprintf(stderr, "%sbench: without %s: %s\n",
-		    isatty(STDERR_FILENO) ? "\r" : "", heap, why);
-		plan->is_absent[i] = true;
-		return;
+	why = bench_cell(heap, workload, workers, &plan->options, &result);
+	printf("%s,%s,%s,%u,%u,", workload->name, heap->name,
+	    heap->is_shared ? "shared" : "private", workers, repetition);
+	if (why == NULL) {
+		result_print(&result);
+	} else {
+		printf(",,,,,,,,,,%s\n", why);
+		say("%s, %s, %u workers: %s", workload->name, heap->name,
+		    workers, why);
+		*fails_from = workers;
 	}
-	printf("%s,%s,%u,%u,%.2f,%" PRIu64 ",%.1f,%" PRIu64 ",%" PRIu64 "\n",
-	    workload->name, heap, workers, repetition, result.ns, result.pairs,
-	    result.faults, result.live_bytes, result.resident_bytes);
 	fflush(stdout);
 }
 
 /* One repetition of one workload: all heaps, one after the other. */
 static void
-heaps_run(struct plan *plan, const struct bench_workload *workload,
-    unsigned workers, unsigned repetition)
+heaps_run(struct plan *plan, size_t work, unsigned workers, unsigned repetition)
 {
-	for (size_t i = 0; bench_heaps[i] != NULL; i++) {
-		if (!list_has(plan->heaps, bench_heaps[i]->name))
-			continue;
-		progress(
-		    plan, workload, workers, repetition, bench_heaps[i]->name);
-		row_print(plan, workload, workers, repetition, i);
-	}
+	bool is_over = seconds_now() - plan->start > plan->budget;
+
+	for (size_t i = 0; bench_heaps[i] != NULL; i++)
+		if (is_over)
+			plan->left_out += !plan->is_absent[i];
+		else if (!plan->is_absent[i])
+			row_print(plan, work, workers, repetition, i);
+}
+
+static void
+heaps_count(
+    struct plan *plan, size_t work, unsigned workers, unsigned repetition)
+{
+	(void)work, (void)workers, (void)repetition;
+	for (size_t i = 0; bench_heaps[i] != NULL; i++)
+		plan->cells += !plan->is_absent[i];
 }
 
 /* Call FN for each workload and number of workers of the plan. */
 static void
 plan_walk(struct plan *plan, unsigned repetition,
-    void (*fn)(struct plan *, const struct bench_workload *, unsigned workers,
-	unsigned repetition))
+    void (*fn)(
+	struct plan *, size_t work, unsigned workers, unsigned repetition))
 {
 	for (size_t i = 0; bench_workloads[i] != NULL; i++) {
 		const char *at = plan->workers;
 
-		if (!list_has(plan->workloads, bench_workloads[i]->name))
-			continue;
-		while (*at != '\0') {
+		while (!plan->is_undone[i] && *at != '\0') {
 			unsigned workers = (unsigned)strtoul(at, NULL, 10);
 
 			if (workers == 0)
 				errx(2, "%s: not a list of numbers", at);
 			if (workers_fit(bench_workloads[i], workers))
-				fn(plan, bench_workloads[i], workers,
-				    repetition);
+				fn(plan, i, workers, repetition);
 			at += strcspn(at, ",");
 			at += *at == ',';
 		}
 	}
 }
 
-static void
-heaps_count(struct plan *plan, const struct bench_workload *workload,
-    unsigned workers, unsigned repetition)
-{
-	(void)workload, (void)workers, (void)repetition;
-	for (size_t i = 0; bench_heaps[i] != NULL; i++)
-		plan->cells += list_has(plan->heaps, bench_heaps[i]->name);
-}
+/* ---- What there is --------------------------------------------------------
+ */
 
 static void
 names_print(void)
 {
-	printf("heaps:");
-	for (size_t i = 0; bench_heaps[i] != NULL; i++)
-		printf(" %s", bench_heaps[i]->name);
-	printf("\nworkloads:");
-	for (size_t i = 0; bench_workloads[i] != NULL; i++)
-		printf(" %s", bench_workloads[i]->name);
-	putchar('\n');
+	for (size_t i = 0; bench_heaps[i] != NULL; i++) {
+		const char *why = bench_probe(bench_heaps[i]);
+
+		printf("heap %s%s%s\n", bench_heaps[i]->name,
+		    why == NULL ? "" : ": unavailable: ",
+		    why == NULL ? "" : why);
+		fflush(stdout);
+	}
+	for (size_t i = 0; bench_workloads[i] != NULL; i++) {
+		const struct bench_workload *workload = bench_workloads[i];
+		const char *why =
+		    workload->prepare == NULL ? NULL : workload->prepare();
+
+		printf("workload %s%s%s\n", workload->name,
+		    why == NULL ? "" : ": unavailable: ",
+		    why == NULL ? "" : why);
+	}
 	exit(0);
+}
+
+/* Leave out what is not asked for, or is not there; say so. */
+static void
+plan_choose(struct plan *plan)
+{
+	for (size_t i = 0; bench_heaps[i] != NULL; i++) {
+		const char *name = bench_heaps[i]->name, *why = NULL;
+
+		plan->is_absent[i] = !list_has(plan->heaps, name);
+		if (!plan->is_absent[i])
+			why = bench_probe(bench_heaps[i]);
+		if (why != NULL) {
+			plan->is_absent[i] = true;
+			say("without %s: %s", name, why);
+		}
+	}
+	for (size_t i = 0; bench_workloads[i] != NULL; i++) {
+		const struct bench_workload *workload = bench_workloads[i];
+		const char *why = NULL;
+
+		plan->is_undone[i] = !list_has(plan->workloads, workload->name);
+		if (!plan->is_undone[i] && workload->prepare != NULL)
+			why = workload->prepare();
+		if (why != NULL) {
+			plan->is_undone[i] = true;
+			say("without %s: %s", workload->name, why);
+		}
+	}
+}
+
+/* What a reader of the figures has to know about this machine. */
+static void
+machine_print(const struct plan *plan)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	double load = 0;
+
+	getloadavg(&load, 1);
+	say("%ld cores, load average %.1f%s", cores, load,
+	    load > 0.5 ? ": others use them, ratios hold better than figures"
+		       : "");
+	for (const char *at = plan->workers; *at != '\0';
+	     at += strcspn(at, ","), at += *at == ',')
+		if (strtol(at, NULL, 10) > cores)
+			say("%ld workers take turns on %ld cores: waiting for "
+			    "each other is measured, contention of as many "
+			    "cores is not",
+			    strtol(at, NULL, 10), cores);
 }
 
 static void
 plan_parse(struct plan *plan, int argc, char *argv[])
 {
+	bool is_list = false;
 	int option;
 
-	while ((option = getopt(argc, argv, "h:w:p:r:t:s:l")) != -1)
+	while ((option = getopt(argc, argv, "h:w:p:r:t:s:b:T:d:l")) != -1)
 		switch (option) {
 		case 'h':
 			plan->heaps = optarg;
@@ -171,25 +293,41 @@ plan_parse(struct plan *plan, int argc, char *argv[])
 		case 's':
 			plan->options.seed = strtoull(optarg, NULL, 10);
 			break;
+		case 'b':
+			plan->budget = strtod(optarg, NULL);
+			break;
+		case 'T':
+			plan->options.set_up = strtod(optarg, NULL);
+			break;
+		case 'd':
+			bench_folder = optarg;
+			break;
 		case 'l':
-			names_print();
+			is_list = true;
 			break;
 		default:
 			errx(2, "see bench/README.md");
 		}
 	plan->options.warm_up = plan->options.seconds / 2;
+	plan->options.tails = plan->options.seconds / 2;
+	if (is_list)
+		names_print();
 }
 
 /*
- * A package that wants a place in the static thread-local block of a process
- * that is running already (jemalloc does) needs some left free from the start.
+ * What libraries read when the process starts.  A package that wants a place in
+ * the static thread-local block of a process that is running already (jemalloc
+ * does) needs some left free; libpmem is to flush as into persistent memory,
+ * and not by msync(2).
  */
 static void
-reserve_thread_local(char *argv[])
+environment_make(char *argv[])
 {
-	if (getenv("GLIBC_TUNABLES") != NULL)
+	if (getenv("SHMALLOC_BENCH") != NULL)
 		return;
-	setenv("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=16384", 1);
+	setenv("SHMALLOC_BENCH", "1", 1);
+	setenv("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=16384", 0);
+	setenv("PMEM_IS_PMEM_FORCE", "1", 0);
 	execv("/proc/self/exe", argv);
 	warn("exec");
 }
@@ -197,23 +335,32 @@ reserve_thread_local(char *argv[])
 int
 main(int argc, char *argv[])
 {
-	struct plan plan = { .workers = "1,2,4",
+	struct plan plan = { .workers = "1,2,4,16",
 		.repetitions = 5,
-		.options = { .seconds = 0.5, .seed = 1 } };
+		.budget = 1e9,
+		.options = { .seconds = 0.5, .set_up = 5, .seed = 1 } };
 
-	reserve_thread_local(argv);
+	environment_make(argv);
+	bench_folder = getenv("SHMALLOC_WORKLOADS");
 	plan_parse(&plan, argc, argv);
+	plan_choose(&plan);
 	for (unsigned i = 1; i <= plan.repetitions; i++)
 		plan_walk(&plan, i, heaps_count);
 	if (plan.cells == 0)
 		errx(2, "nothing to measure; -l lists the names");
-	puts("workload,heap,workers,repetition,ns,pairs,"
-	     "faults_per_million,live_bytes,resident_bytes");
+	machine_print(&plan);
+	puts("workload,heap,memory,workers,repetition,ns,pairs,"
+	     "faults_per_million,live_bytes,resident_bytes,samples,p50,p99,"
+	     "p99.9,p99.99,why");
 	/* Or each process of a measurement would have it in its buffer. */
 	fflush(stdout);
+	plan.start = seconds_now();
 	for (unsigned i = 1; i <= plan.repetitions; i++)
 		plan_walk(&plan, i, heaps_run);
-	if (isatty(STDERR_FILENO))
-		fputc('\n', stderr);
+	if (plan.left_out > 0)
+		say("the time was up: %u of %u cells are left out",
+		    plan.left_out, plan.cells);
+	else
+		say("done in %.0f s", seconds_now() - plan.start);
 	return 0;
 }

@@ -1,0 +1,79 @@
+/*
+ * What bench's process, the process of a cell and its workers share; private
+ * to cell.c, worker.c, memory.c and tails.c.
+ */
+#ifndef BENCH_CELL_H
+#define BENCH_CELL_H
+
+#include <pthread.h>
+
+#include "bench/bench.h"
+
+/* ---- Tails: a histogram of single operations' times -----------------------
+ */
+
+/* One of so many operations is timed; odd, as operations come in pairs. */
+#define TAILS_EVERY   17u
+#define TAILS_LOG     4u /* 2^4 steps for each doubling: within 6 % */
+#define TAILS_BUCKETS (64u << TAILS_LOG)
+
+/* A heap's calls, of which some are timed. */
+struct tails {
+	struct bench_ops real;
+	unsigned left;  /* until the next one that is timed */
+	uint64_t clock; /* ns that reading the clock takes, taken off */
+	uint64_t count[TAILS_BUCKETS];
+};
+
+/* From now on the calls of OPS go through TAILS. */
+void tails_begin(struct tails *tails, struct bench_ops *ops);
+
+/* Add FROM's counts to TAILS'. */
+void tails_add(struct tails *tails, const struct tails *from);
+
+/* Samples and percentiles of what was timed. */
+void tails_result(const struct tails *tails, struct bench_result *ret_result);
+
+/* ---- Workers --------------------------------------------------------------
+ */
+
+enum cell_step { CELL_SETS_UP, CELL_WARMS_UP, CELL_MEASURES, CELL_ENDS };
+
+struct cell;
+
+struct cell_worker {
+	_Alignas(128) struct bench_worker worker;
+	struct cell *cell;
+	bool is_timed; /* single operations */
+	struct tails tails;
+	/* Measured. */
+	double seconds;
+	uint64_t pairs, faults, live_bytes;
+	uint64_t faults_of_successors;
+	_Atomic int step; /* enum cell_step */
+	_Atomic bool is_done;
+};
+
+struct cell {
+	const struct bench_heap *heap;
+	const struct bench_workload *workload;
+	const struct bench_options *options;
+	unsigned workers;
+	pthread_barrier_t barrier;
+	uint64_t resident_before, resident;
+	struct bench_peak peak;
+	char why[200];
+	struct cell_worker worker[BENCH_WORKERS_MAX];
+	struct bench_shared shared;
+};
+
+/* A worker's life; ARG is its struct cell_worker.  NULL. */
+void *worker_main(void *arg);
+
+/* ---- Memory ---------------------------------------------------------------
+ */
+
+/* Bytes of memory that CELL's heap has now. */
+uint64_t memory_now(const struct cell *cell);
+
+#endif
