@@ -35,7 +35,10 @@ workers_run_processes(struct cell *cell)
 	}
 	for (unsigned n = 0; n < cell->workers; n++) {
 		ended = waitpid(0, &status, 0);
-		/* One that fails would leave the others at the barrier. */
+		if (status != 0 && cell->why[0] == '\0')
+			snprintf(cell->why, sizeof(cell->why),
+			    "a worker failed (status %d)", status);
+		/* It would leave the others at the barrier. */
 		for (unsigned i = 0; status != 0 && i < cell->workers; i++)
 			if (pid[i] != ended)
 				kill(pid[i], SIGKILL);

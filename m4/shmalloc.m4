@@ -40,3 +40,16 @@ AC_DEFUN([SHMALLOC_END_NEEDS], [
 	AS_IF([test -n "$shmalloc_missing"],
 		[AC_MSG_ERROR([missing packages (Debian names):$shmalloc_missing])])
 ])
+
+dnl SHMALLOC_PEER(NAME, DEFINE, WHAT, TEST)
+dnl A heap that bench/ compares with.  TEST is shell commands; it is there when
+dnl they succeed, and nothing needs it.
+AC_DEFUN([SHMALLOC_PEER], [
+	AC_MSG_CHECKING([for $3])
+	AS_IF([$4],
+		[AC_MSG_RESULT([yes])
+		shmalloc_peer_$1=yes
+		AC_DEFINE([$2], [1], [Define if there is $3, for bench/.])],
+		[AC_MSG_RESULT([no])
+		shmalloc_peer_$1=no])
+])
