@@ -22,17 +22,15 @@ heap_free(void *heap, uint64_t ref)
 	mm_free(heap, (void *)(uintptr_t)ref);
 }
 
-/* As much as it can have, 8 GiB at most. */
+/* It may have to do with much less than it is asked for: 64 MiB by default. */
 static const char *
 heap_open(void)
 {
-	for (mm_len = (size_t)8 << 30; mm_len >= (size_t)64 << 20;
-	     mm_len /= 2) {
-		mm = mm_create(mm_len, NULL);
-		if (mm != NULL)
-			return NULL;
-	}
-	return mm_error();
+	mm = mm_create((size_t)8 << 30, NULL);
+	if (mm == NULL)
+		return mm_error();
+	mm_len = mm_available(mm);
+	return NULL;
 }
 
 static bool
