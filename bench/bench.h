@@ -166,7 +166,8 @@ const char *bench_cell(const struct bench_heap *heap,
 /* LEN zero bytes that no heap accounts for; exits with a message. */
 void *bench_map(size_t len);
 
-/* Exits with a message. */
+/* Ends the process; its cell fails for want of memory. */
+#define BENCH_NO_MEMORY 12
 _Noreturn void bench_no_memory(void);
 
 /* Bytes of the mapping of LEN bytes at BASE that are in memory. */

@@ -18,6 +18,19 @@
 /* ---- The cell's process ---------------------------------------------------
  */
 
+/* Remember why, of the first process that fails. */
+static void
+cell_fail(struct cell *cell, int status)
+{
+	if (status == 0 || cell->why[0] != '\0')
+		return;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == BENCH_NO_MEMORY)
+		snprintf(cell->why, sizeof(cell->why), "no memory");
+	else
+		snprintf(cell->why, sizeof(cell->why), "it failed (status %d)",
+		    status);
+}
+
 static void
 workers_run_processes(struct cell *cell)
 {
@@ -35,9 +48,7 @@ workers_run_processes(struct cell *cell)
 	}
 	for (unsigned n = 0; n < cell->workers; n++) {
 		ended = waitpid(0, &status, 0);
-		if (status != 0 && cell->why[0] == '\0')
-			snprintf(cell->why, sizeof(cell->why),
-			    "a worker failed (status %d)", status);
+		cell_fail(cell, status);
 		/* It would leave the others at the barrier. */
 		for (unsigned i = 0; status != 0 && i < cell->workers; i++)
 			if (pid[i] != ended)
@@ -250,18 +261,18 @@ cell_run(struct cell *cell, double seconds, int *ret_status)
 }
 
 static const char *
-cell_why(const struct cell *cell, bool has_ended, int status)
+cell_why(struct cell *cell, bool has_ended, int status)
 {
 	static const char *const step[] = { "too slow: not set up in time",
 		"too slow: not warm in time",
 		"too slow: not measured in time" };
 	static char why[200];
 
+	if (has_ended && !cell_is_done(cell))
+		cell_fail(cell, status);
 	snprintf(why, sizeof(why), "%s", cell->why);
 	if (why[0] == '\0' && !has_ended && cell_step(cell) < CELL_ENDS)
 		return step[cell_step(cell)];
-	if (why[0] == '\0' && has_ended && !cell_is_done(cell))
-		snprintf(why, sizeof(why), "it failed (status %d)", status);
 	return why[0] == '\0' ? NULL : why;
 }
 

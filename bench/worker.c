@@ -15,7 +15,7 @@
 _Noreturn void
 bench_no_memory(void)
 {
-	errx(1, "no memory");
+	exit(BENCH_NO_MEMORY);
 }
 
 static double
