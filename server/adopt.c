@@ -186,7 +186,10 @@ client_take(struct server *server, struct segment *segment,
 		who.gid = all->name[stats->slot].gid;
 		who.pidfd = pidfd_take(entry);
 		who.conn = conn_take(server, entry);
-	} else if (!who.is_dead && !segment->is_restored) {
+	}
+	/* Also if its connection was kept and its pidfd could not be: who has
+	 * no pidfd would be taken for dead. */
+	if (who.pidfd < 0 && !who.is_dead && !segment->is_restored) {
 		who.pidfd = lost_find(segment, who.pid);
 		who.is_guessed = true;
 	}

@@ -67,9 +67,9 @@ maps_search(FILE *file, const struct stat *st)
 			break;
 		}
 	}
-	/* Not even "nothing is mapped" was readable. */
-	if (found == PROC_EXITING && ferror(file) && errno != ESRCH)
-		found = PROC_UNKNOWN;
+	/* What could not be read to its end says nothing. */
+	if (found != PROC_MAPPED && ferror(file))
+		found = errno == ESRCH ? PROC_EXITING : PROC_UNKNOWN;
 	free(line);
 	return found;
 }
