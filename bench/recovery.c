@@ -36,7 +36,7 @@
 #include "bench/bench.h"
 
 #define CHUNK    64
-#define BEYOND   50000 /* bytes; not kept in a thread's cache */
+#define BEYOND   300000 /* bytes; not kept in a thread's cache */
 #define LOAD_MAX 64u
 
 extern const struct bench_heap heap_shmalloc;

@@ -53,12 +53,14 @@ void shm_client_death(struct shm_seg *seg, uint32_t slot);
 /*
  * One bounded slice of giving back what the dead client in SLOT held: settle
  * its publishes, repair the arenas it had locked, then walk the regions it
- * used.  Adds to *SUM.  1: done and the slot is free again; 0: call again at
- * once; SHM_ERETRY: call again later (a live client holds a lock, or readers
- * hold what was unlinked).  MAX_CHUNKS bounds the chunks looked at.
+ * used, for it and for all others whose turn came before.  What has come back
+ * of it until now, by whichever turn, is in *RET_SUM.  1: done and the slot is
+ * free again; 0: call again at once; SHM_ERETRY: call again later (a live
+ * client holds a lock, or readers hold what was unlinked); SHM_ENOMEM: the
+ * same.  MAX_CHUNKS bounds the chunks looked at.
  */
 int shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
-    struct shm_reclaimed *sum) SHM_MUSTCHECK;
+    struct shm_reclaimed *ret_sum) SHM_MUSTCHECK;
 
 /*
  * One such slice of giving back what daemons before this one had taken out of

@@ -1,16 +1,22 @@
 /*
- * Giving back what the dead held, and repairing what they had locked.
+ * Giving back what the dead held.
  *
- * The progress is in the segment: a region's bit in the dead client's bitmap is
+ * The progress is in the segment: a region's bit in a dead client's bitmap is
  * cleared when nothing of his is left there.  So each step is idempotent, and a
  * daemon that is killed in here is followed by one that goes on.
  *
  *   1 settle   what its threads were publishing; their pins and records
- *   2 repair   arenas whose lock they held: rebuild the index
+ *   2 repair   arenas whose lock they held (repair.c)
  *   3 regions  what is CACHED, REMOTE, OWNED: at once; UNLINKED and RETIRED:
  *              when everybody who was reading when step 1 was done has left
  *   4 slot     free again when no call that began before that goes on
+ *
+ * Who die together have used the same regions.  So the walk of a region for one
+ * of them gives back what any of them has there whose step 1 is done: thousands
+ * of dead take not much longer than a few.
  */
+#include <stdlib.h>
+
 #include "shm/arena.h"
 #include "shm/commit.h"
 #include "shm/daemon.h"
@@ -22,54 +28,87 @@
 
 #define LOCK_SPINS 10000 /* some microseconds */
 
-/* Whose memory goes back. */
+/* Those whose step 1 is done.  The daemon's own memory, which no client can
+ * write. */
+struct shm_dying {
+	uint32_t n;
+	uint32_t visit; /* the latest visit's number */
+	uint16_t slot[SHM_CLIENTS];
+	struct shm_reclaimed of[SHM_CLIENTS]; /* by slot */
+};
+
+/* Whose turn it is. */
 struct victim {
 	struct shm_self *self; /* the daemon */
+	struct shm_dying *dying;
 	uint32_t slot;
 	uint32_t generation;
-	bool is_daemon;     /* every generation but `generation` */
-	bool is_grace_over; /* UNLINKED and RETIRED too */
+	bool is_daemon; /* every generation but `generation` */
 	struct shm_reclaimed *sum;
+	uint64_t oldest;         /* epoch of a reader, of all */
 	uint64_t looked_at, max; /* chunks, of this slice */
+	uint64_t chunks, bytes;  /* given back in this slice, of all */
 	bool is_left;            /* something must wait for readers */
 	bool is_ours;            /* the daemon of now has something out here */
 	bool is_part;            /* the slice ends inside a run */
 	uint32_t first, end;     /* regions that the visit was to */
 };
 
-static bool
-victim_owns(struct victim *victim, uint32_t tag)
+/* What earlier daemons had out goes back, but not what this one has. */
+static struct shm_reclaimed *
+daemon_sum(struct victim *victim, uint32_t tag)
+{
+	if (shm_tag_owner(tag) != SHM_DAEMON_SLOT)
+		return NULL;
+	if (shm_tag_generation(tag) != victim->generation % SHM_TAG_GENERATIONS)
+		return victim->sum;
+	victim->is_ours = true;
+	return NULL;
+}
+
+static struct shm_reclaimed *
+dead_sum(struct victim *victim, uint32_t tag)
 {
 	enum shm_state state = shm_tag_state(tag);
-	bool is_same =
-	    shm_tag_generation(tag) == victim->generation % SHM_TAG_GENERATIONS;
+	uint32_t slot = shm_tag_owner(tag);
+	struct shm_reclaimed *sum;
 
-	if (shm_tag_owner(tag) != victim->slot || !shm_state_is_client(state))
-		return false;
-	if (is_same == victim->is_daemon) {
-		victim->is_ours |= victim->is_daemon;
-		return false;
-	}
+	if (slot >= SHM_CLIENTS)
+		return NULL;
+	sum = &victim->dying->of[slot];
+	if (!sum->is_settled ||
+	    shm_tag_generation(tag) != sum->generation % SHM_TAG_GENERATIONS)
+		return NULL;
 	if ((state == SHM_UNLINKED || state == SHM_RETIRED) &&
-	    !victim->is_grace_over) {
-		victim->is_left = true;
-		return false;
+	    victim->oldest <= sum->settled) {
+		sum->left_visit = victim->dying->visit;
+		victim->is_left |= slot == victim->slot;
+		return NULL;
 	}
-	return true;
+	return sum;
 }
 
-/* Make the tag at PLACE FREE if it still is TAG. */
+/* If what carries TAG, at PLACE, is to go back, make it FREE and count LEN
+ * bytes for whom it was; false: it is not, or not yet. */
 static bool
-tag_free(_Atomic uint32_t *place, uint32_t tag)
+tag_free(
+    struct victim *victim, _Atomic uint32_t *place, uint32_t tag, uint64_t len)
 {
-	return shm_cas(place, &tag, shm_tag_base(0, 0, SHM_FREE) | (tag & 255));
-}
+	uint32_t now = tag;
+	struct shm_reclaimed *sum;
 
-static void
-sum_add(struct victim *victim, uint64_t bytes)
-{
-	victim->sum->chunks++;
-	victim->sum->bytes += bytes;
+	if (!shm_state_is_client(shm_tag_state(tag)))
+		return false;
+	sum =
+	    victim->is_daemon ? daemon_sum(victim, tag) : dead_sum(victim, tag);
+	if (!sum ||
+	    !shm_cas(place, &now, shm_tag_base(0, 0, SHM_FREE) | (tag & 255)))
+		return false;
+	sum->chunks++;
+	sum->bytes += len;
+	victim->chunks++;
+	victim->bytes += len;
+	return true;
 }
 
 /* ---- Regions; lock held -------------------------------------------------- */
@@ -88,10 +127,8 @@ chunks_reclaim(struct victim *victim, struct shm_arena *arena, uint32_t region)
 		if (shm_chunk_read(seg, c, end, &head) != 0)
 			return SHM_ECORRUPT;
 		victim->looked_at++;
-		if (!victim_owns(victim, head.tag) ||
-		    !tag_free(&chunk->head.tag, head.tag))
+		if (!tag_free(victim, &chunk->head.tag, head.tag, head.len))
 			continue;
-		sum_add(victim, head.len);
 		error = shm_arena_coalesce_locked(victim->self, arena, c, &c);
 		if (error)
 			return error;
@@ -128,10 +165,9 @@ extents_reclaim(struct victim *victim, struct shm_arena *arena)
 		if (page + n <= resume)
 			continue;
 		victim->looked_at++;
-		if (!victim_owns(victim, head.tag) ||
-		    !tag_free(&seg->pages[page].head.tag, head.tag))
+		if (!tag_free(
+			victim, &seg->pages[page].head.tag, head.tag, head.len))
 			continue;
-		sum_add(victim, head.len);
 		error = shm_extent_coalesce_in_locked(
 		    victim->self, arena, page, start, end, &page);
 		if (error)
@@ -186,16 +222,34 @@ claim_reclaim(struct victim *victim, uint32_t region, uint64_t entry)
 	shm_region_return(victim->self, region, 1);
 }
 
-/* Forget that the victim was in the regions of this visit.  */
+/* Forget that SLOT was in the regions of this visit. */
 static void
-visits_clear(const struct victim *victim)
+visits_clear(const struct victim *victim, uint32_t slot)
 {
 	struct shm_seg *seg = victim->self->seg;
 	_Atomic uint64_t *bits =
-	    seg->client_bits + (uint64_t)victim->slot * seg->n_bit_words;
+	    seg->client_bits + (uint64_t)slot * seg->n_bit_words;
 
 	for (uint32_t i = victim->first; i < victim->end; i++)
-		atomic_fetch_and(&bits[i / 64], ~(UINT64_C(1) << i % 64));
+		if (shm_load(&bits[i / 64]) >> i % 64 & 1)
+			atomic_fetch_and(
+			    &bits[i / 64], ~(UINT64_C(1) << i % 64));
+}
+
+/* After the walk of all of it for a client: none of the dead is here any more
+ * but those of whom something was left.  Of what slices before this one have
+ * seen of it, only the victim's own is known. */
+static void
+visit_end(const struct victim *victim, bool is_resumed)
+{
+	const struct shm_dying *dying = victim->dying;
+
+	if (!victim->is_left)
+		visits_clear(victim, victim->slot);
+	for (uint32_t i = 0; i < dying->n && !is_resumed; i++)
+		if (dying->slot[i] != victim->slot &&
+		    dying->of[dying->slot[i]].left_visit != dying->visit)
+			visits_clear(victim, dying->slot[i]);
 }
 
 /*
@@ -226,10 +280,12 @@ region_reclaim_locked(
 		victim->end = victim->first + n;
 	error = is_extent ? extents_reclaim(victim, arena)
 			  : chunks_reclaim(victim, arena, region);
-	if (error || victim->is_part || victim->is_left)
+	if (error || victim->is_part)
 		return error;
-	if (!victim->is_daemon || (!victim->is_ours && !is_resumed))
-		visits_clear(victim);
+	if (!victim->is_daemon)
+		visit_end(victim, is_resumed);
+	else if (!victim->is_ours && !is_resumed)
+		visits_clear(victim, SHM_DAEMON_SLOT);
 	return 0;
 }
 
@@ -249,7 +305,7 @@ region_reclaim(struct victim *victim, uint32_t region)
 	    (is_extent && !shm_region_run(seg, region, &victim->first, &n))) {
 		claim_reclaim(victim, region, shm_region_get(seg, region));
 		if (!victim->is_daemon)
-			visits_clear(victim);
+			visits_clear(victim, victim->slot);
 		return 0;
 	}
 	if (is_extent)
@@ -264,7 +320,7 @@ region_reclaim(struct victim *victim, uint32_t region)
 	}
 	/* In a sick arena nothing can be found. */
 	if (shm_load(&arena->state) == SHM_ARENA_SICK && !victim->is_daemon)
-		visits_clear(victim);
+		visits_clear(victim, victim->slot);
 	return 0;
 }
 
@@ -279,8 +335,10 @@ next_visit(struct victim *victim)
 	victim->end = region + 1;
 	victim->is_left = sum->is_run_left;
 	victim->is_ours = victim->is_part = false;
+	if (!victim->is_daemon)
+		victim->dying->visit++;
 	if (region >= victim->self->seg->n_regions)
-		visits_clear(victim);
+		visits_clear(victim, victim->slot);
 	else if (region_reclaim(victim, region) != 0)
 		victim->is_left = sum->is_again = true;
 	sum->is_run_left = victim->is_part && victim->is_left;
@@ -308,11 +366,6 @@ regions_reclaim(struct victim *victim)
 	    seg->client_bits + (uint64_t)victim->slot * seg->n_bit_words;
 	bool is_left;
 
-	if (sum->slot != victim->slot) {
-		sum->slot = victim->slot;
-		sum->next = sum->page = 0;
-		sum->is_left = sum->is_run_left = sum->is_again = false;
-	}
 	while (sum->next < seg->n_bit_words * 64) {
 		uint64_t todo =
 		    shm_load(&bits[sum->next / 64]) >> sum->next % 64;
@@ -333,7 +386,7 @@ regions_reclaim(struct victim *victim)
 	return is_left ? SHM_ERETRY : 1;
 }
 
-/* ---- Threads and locks --------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------- */
 
 static void
 threads_settle(struct shm_seg *seg, uint32_t slot, uint32_t generation)
@@ -350,110 +403,6 @@ threads_settle(struct shm_seg *seg, uint32_t slot, uint32_t generation)
 	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++)
 		if (shm_get(&seg->pins->pin[i].owner) == dead)
 			shm_pin_release(seg, i);
-}
-
-/* Is the holder that WORD names dead?  A record is given to another thread only
- * after its locks were repaired, so a word that doesn't fit it is too. */
-static bool
-holder_is_dead(const struct shm_self *self, uint32_t word)
-{
-	const struct shm_seg *seg = self->seg;
-	uint32_t thread = shm_lock_thread(word), slot;
-	uint64_t owner;
-
-	if (thread == SHM_DAEMON_THREAD)
-		return (word & ~SHM_LOCK_WAITERS) != self->lock_word;
-	if (thread >= SHM_THREADS)
-		return true;
-	owner = shm_thread_owner(seg, thread);
-	slot = shm_owner_slot(owner);
-	return slot <= SHM_DAEMON_SLOT || !shm_client_is_there(seg, slot) ||
-	    (shm_owner_generation(owner) & 255) != (word >> 16 & 255) ||
-	    shm_get(&seg->clients[slot].state) != SHM_CLIENT_LIVE;
-}
-
-uint32_t
-shm_client_locks(const struct shm_seg *seg, uint32_t slot)
-{
-	uint32_t arenas = shm_get(&seg->super->n_arenas), n = 0;
-
-	for (uint32_t i = 0; i < arenas && i < seg->max_arenas; i++) {
-		uint32_t word = shm_get(&seg->arenas[i].lock);
-		uint32_t thread = shm_lock_thread(word);
-
-		n += word != 0 && thread < SHM_THREADS &&
-		    shm_owner_slot(shm_thread_owner(seg, thread)) == slot;
-	}
-	return n;
-}
-
-/* The arena that is being repaired: the one from before, or the next whose lock
- * a dead holder has, taken over.  NULL: there is none. */
-static struct shm_arena *
-repair_begin(struct shm_self *self)
-{
-	struct shm_seg *seg = self->seg;
-	uint32_t n = shm_get(&seg->super->n_arenas);
-
-	if (seg->repair_arena_plus_one) {
-		shm_arena_return(&seg->arenas[seg->repair_arena_plus_one - 1]);
-		return &seg->arenas[seg->repair_arena_plus_one - 1];
-	}
-	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
-		struct shm_arena *arena = &seg->arenas[i];
-		uint32_t word = shm_get(&arena->lock);
-
-		if (word == 0 || !holder_is_dead(self, word) ||
-		    !shm_arena_steal(arena, self, word))
-			continue;
-		shm_bump(&arena->owner_deaths, 1);
-		seg->repair_arena_plus_one = i + 1;
-		/* A sick one stays as it is: just its lock goes. */
-		seg->repair_next = UINT32_MAX;
-		if (shm_load(&arena->state) != SHM_ARENA_SICK &&
-		    shm_arena_rebuild_begin_locked(self, arena) == 0)
-			seg->repair_next = 0;
-		return arena;
-	}
-	return NULL;
-}
-
-int
-shm_repair_step(struct shm_seg *seg, uint32_t max_regions)
-{
-	struct shm_self self;
-	struct shm_arena *arena;
-	int result = SHM_ECORRUPT;
-
-	shm_daemon_self(seg, &self);
-	arena = repair_begin(&self);
-	if (!arena)
-		return 0;
-	if (seg->repair_next != UINT32_MAX)
-		result = shm_arena_rebuild_step_locked(
-		    &self, arena, &seg->repair_next, max_regions);
-	if (result == 1) {
-		shm_arena_leave(arena);
-		return 1;
-	}
-	if (result == 0)
-		shm_bump(&seg->super->recovered_locks, 1);
-	shm_bump(&arena->repairs, 1);
-	seg->repair_arena_plus_one = 0;
-	shm_arena_unlock(arena);
-	return 1;
-}
-
-uint32_t
-shm_repair_dead_locks(struct shm_seg *seg)
-{
-	uint64_t before = shm_load(&seg->super->recovered_locks);
-
-	/* Each once: who breaks them as fast must not keep us. */
-	for (uint32_t i = 0;
-	     i <= seg->max_arenas && shm_repair_step(seg, UINT32_MAX) != 0; i++)
-		;
-	return (uint32_t)(shm_load(&seg->super->recovered_locks) - before);
 }
 
 /* Does a call that began before EPOCH still go on? */
@@ -508,51 +457,89 @@ has_regions(const struct shm_seg *seg, uint32_t slot)
 
 /* Once in a daemon's life: that looks at every thread record. */
 static void
-client_settle(struct shm_seg *seg, uint32_t slot, struct shm_reclaimed *sum)
+client_settle(struct shm_seg *seg, struct shm_dying *dying, uint32_t slot)
 {
 	struct shm_client *client = &seg->clients[slot];
+	struct shm_reclaimed *sum = &dying->of[slot];
 
 	if (sum->is_settled)
 		return;
-	threads_settle(seg, slot, shm_load(&client->generation));
+	sum->generation = shm_load(&client->generation);
+	threads_settle(seg, slot, sum->generation);
 	/* What was being published hung in its slot until now. */
 	if (shm_load(&client->settled) == 0)
 		shm_put(&client->settled, shm_epoch_stamp(seg));
+	sum->settled = shm_load(&client->settled);
 	sum->is_settled = true;
+	dying->slot[dying->n++] = (uint16_t)slot;
+}
+
+static void
+dying_remove(struct shm_dying *dying, uint32_t slot)
+{
+	if (!dying->of[slot].is_settled)
+		return;
+	dying->of[slot] = (struct shm_reclaimed){ 0 };
+	for (uint32_t i = 0; i < dying->n; i++)
+		if (dying->slot[i] == slot) {
+			dying->slot[i] = dying->slot[--dying->n];
+			return;
+		}
+}
+
+/* Steps 2 to 4 for the client in SLOT. */
+static int
+client_reclaim(
+    struct shm_self *self, struct shm_dying *dying, uint32_t slot, uint64_t max)
+{
+	struct shm_seg *seg = self->seg;
+	struct shm_reclaimed *sum = &dying->of[slot];
+	struct victim victim = { .self = self,
+		.dying = dying,
+		.slot = slot,
+		.sum = sum,
+		.oldest = shm_epoch_oldest(seg),
+		.max = max };
+	int result;
+
+	if (sum->is_waiting && victim.oldest <= sum->settled)
+		return SHM_ERETRY;
+	sum->is_waiting = false;
+	victim.generation = sum->generation;
+	result = regions_reclaim(&victim);
+	shm_bump(&seg->super->recovered_chunks, victim.chunks);
+	shm_bump(&seg->super->recovered_bytes, victim.bytes);
+	if (result == 1 && has_regions(seg, slot))
+		result = SHM_ERETRY;
+	if (result == 1 && calls_go_on(seg, sum->settled))
+		result = SHM_ERETRY;
+	if (result == 1)
+		slot_free(seg, &seg->clients[slot]);
+	return result;
 }
 
 int
 shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
-    struct shm_reclaimed *sum)
+    struct shm_reclaimed *ret_sum)
 {
-	struct shm_client *client = &seg->clients[slot];
-	struct shm_reclaimed before = *sum;
-	struct victim victim = { .slot = slot, .sum = sum, .max = max_chunks };
 	struct shm_self self;
-	int result;
+	int result = 1;
 
-	if (slot <= SHM_DAEMON_SLOT || slot >= SHM_CLIENTS ||
-	    shm_get(&client->state) != SHM_CLIENT_DEAD)
+	if (slot <= SHM_DAEMON_SLOT || slot >= SHM_CLIENTS)
 		return 1;
-	shm_daemon_self(seg, &self);
-	victim.self = &self;
-	victim.generation = shm_load(&client->generation);
-	(void)shm_repair_dead_locks(seg);
-	client_settle(seg, slot, sum);
-	victim.is_grace_over =
-	    shm_epoch_oldest(seg) > shm_load(&client->settled);
-	if (sum->is_waiting && !victim.is_grace_over)
-		return SHM_ERETRY;
-	sum->is_waiting = false;
-	result = regions_reclaim(&victim);
-	shm_bump(&seg->super->recovered_chunks, sum->chunks - before.chunks);
-	shm_bump(&seg->super->recovered_bytes, sum->bytes - before.bytes);
-	if (result == 1 && has_regions(seg, slot))
-		result = SHM_ERETRY;
-	if (result == 1 && calls_go_on(seg, shm_load(&client->settled)))
-		result = SHM_ERETRY;
+	if (!seg->dying)
+		seg->dying = calloc(1, sizeof(*seg->dying));
+	if (!seg->dying)
+		return SHM_ENOMEM;
+	if (shm_get(&seg->clients[slot].state) == SHM_CLIENT_DEAD) {
+		shm_daemon_self(seg, &self);
+		(void)shm_repair_dead_locks(seg);
+		client_settle(seg, seg->dying, slot);
+		result = client_reclaim(&self, seg->dying, slot, max_chunks);
+		*ret_sum = seg->dying->of[slot];
+	}
 	if (result == 1)
-		slot_free(seg, client);
+		dying_remove(seg->dying, slot);
 	return result;
 }
 
@@ -562,8 +549,7 @@ shm_reclaim_leftovers(struct shm_seg *seg, uint32_t max_chunks)
 	struct victim victim = { .slot = SHM_DAEMON_SLOT,
 		.sum = &seg->leftovers,
 		.max = max_chunks,
-		.is_daemon = true,
-		.is_grace_over = true };
+		.is_daemon = true };
 	struct shm_self self;
 
 	shm_daemon_self(seg, &self);

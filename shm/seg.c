@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -255,6 +256,8 @@ shm_seg_unmap(struct shm_seg *seg)
 	(void)munmap(seg->pins, sizeof(struct shm_pins));
 	(void)close(seg->fd);
 	(void)close(seg->pins_fd);
+	free(seg->dying);
+	seg->dying = NULL;
 	seg->base = NULL;
 }
 

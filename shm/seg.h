@@ -12,18 +12,22 @@
 #include "shm/error.h"
 #include "shm/layout.h"
 
-/* What a reclaim gave back, and how far it got; zeros to begin with. */
+/* What a reclaim gave back, and how far it got. */
 struct shm_reclaimed {
 	uint64_t chunks, bytes;
 	uint64_t regions; /* visits, to one or to a run of them */
 	/* The reclaim's own: the next slice begins at region `next` of the
-	 * pass over `slot`, in which something had to be left; or inside its
-	 * run, at `page`, before which something had to be left. */
-	uint32_t slot, next, page;
+	 * pass, in which something had to be left; or inside its run, at
+	 * `page`, before which something had to be left. */
+	uint32_t next, page;
 	bool is_left, is_run_left;
 	bool is_again;   /* part of it could not be looked at */
-	bool is_settled; /* what its threads were publishing */
 	bool is_waiting; /* for readers, and for nothing else */
+	/* Of a client: what its threads were publishing is settled, as of that
+	 * epoch; the latest visit that had to leave something of it. */
+	bool is_settled;
+	uint32_t generation, left_visit;
+	uint64_t settled;
 };
 
 struct shm_seg {
@@ -47,6 +51,8 @@ struct shm_seg {
 	 * far that has come. */
 	bool has_leftovers;
 	struct shm_reclaimed leftovers;
+	/* Daemon only, owned: see shm/reclaim.c.  NULL: nobody has died. */
+	struct shm_dying *dying;
 	/* Daemon only: the commit word may count what the dead had reserved. */
 	bool has_miscount;
 	/* Daemon only: the arena whose index it is rebuilding, with its lock,

@@ -248,13 +248,15 @@ do_batch(struct doer *doer)
 	shmalloc_free_batch(doer->heap, n, off);
 }
 
-static void
+/* False: what others have published must not be looked at. */
+static bool
 reading_begin(struct doer *doer)
 {
 	int error = shmalloc_enter(doer->heap);
 
 	if (error != 0)
 		judge_complain(doer, "enter", error);
+	return error == 0;
 }
 
 static void
@@ -266,17 +268,17 @@ reading_end(struct doer *doer)
 		judge_complain(doer, "exit", error);
 }
 
-/* A new object into a slot; or, with IS_REMOVAL, only what is there out. */
-static void
-do_publish(struct doer *doer, bool is_removal)
+/* DESIRED into slot I, in place of what is there, which is *RET_OLD. */
+static int
+slot_replace(
+    struct doer *doer, uint64_t i, shmalloc_off desired, shmalloc_off *ret_old)
 {
-	uint64_t i = deed_dice(doer, TABLE_SLOTS);
 	shmalloc_slot *slot = &doer->table->slot[i];
-	shmalloc_off desired = is_removal ? 0 : object_create(doer, i);
 	shmalloc_off expected;
 	int error;
 
-	reading_begin(doer);
+	if (!reading_begin(doer))
+		return SHMALLOC_ECHANGED;
 	expected = shmalloc_slot_load(slot);
 	if (expected != 0)
 		judge_slot(doer, expected, i);
@@ -284,6 +286,19 @@ do_publish(struct doer *doer, bool is_removal)
 	    ? SHMALLOC_ECHANGED
 	    : shmalloc_publish(doer->heap, slot, expected, desired);
 	reading_end(doer);
+	*ret_old = expected;
+	return error;
+}
+
+/* A new object into a slot; or, with IS_REMOVAL, only what is there out. */
+static void
+do_publish(struct doer *doer, bool is_removal)
+{
+	uint64_t i = deed_dice(doer, TABLE_SLOTS);
+	shmalloc_off desired = is_removal ? 0 : object_create(doer, i);
+	shmalloc_off expected = 0;
+	int error = slot_replace(doer, i, desired, &expected);
+
 	if (error == 0) {
 		doer->count[ACTOR_PUBLISHED]++;
 		object_retire(doer, expected);
@@ -302,7 +317,8 @@ do_read(struct doer *doer)
 	shmalloc_off off[4];
 	uint64_t i[4];
 
-	reading_begin(doer);
+	if (!reading_begin(doer))
+		return;
 	for (unsigned k = 0; k < 4; k++) {
 		i[k] = deed_dice(doer, TABLE_SLOTS);
 		off[k] = shmalloc_slot_load(&doer->table->slot[i[k]]);

@@ -3,6 +3,7 @@
 #include <err.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/stress/pattern.h"
 
@@ -38,6 +39,7 @@ is_want_of_memory(const char *reason)
 void
 judge_refusal(struct doer *doer, const char *what)
 {
+	const struct timespec pause = { 0, 1000000 };
 	int error = errno;
 	const struct shmalloc_failure *failure =
 	    shmalloc_last_failure(doer->heap);
@@ -45,6 +47,7 @@ judge_refusal(struct doer *doer, const char *what)
 	if (doer->options->may_lack_memory && error == ENOMEM &&
 	    is_want_of_memory(failure->reason)) {
 		doer->count[ACTOR_REFUSED]++;
+		(void)nanosleep(&pause, NULL);
 		return;
 	}
 	if (atomic_fetch_add(&doer->board->failures, 1) < 20)

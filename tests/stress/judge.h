@@ -16,7 +16,8 @@ void judge_complain(struct doer *doer, const char *what, int error);
 /* OFF is not what it should be. */
 void judge_offset(struct doer *doer, const char *what, shmalloc_off off);
 
-/* An allocation failed, as errno says: for want of memory, if that may be. */
+/* An allocation failed, as errno says: for want of memory, if that may be; then
+ * the actor rests for a ms. */
 void judge_refusal(struct doer *doer, const char *what);
 
 /* Check the contents of OFF; their length, or 0. */

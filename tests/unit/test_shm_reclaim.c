@@ -8,6 +8,7 @@
 #include "shm/daemon.h"
 #include "shm/epoch.h"
 #include "shm/tally.h"
+#include "shm/thread.h"
 #include "tests/unit/fixture.h"
 
 static struct fixture fixture;
@@ -182,7 +183,6 @@ Test(reclaim, goes_on_where_a_killed_reclaim_stopped)
 	    shm_load(&seg->clients[fixture.other.slot].state), SHM_CLIENT_DEAD);
 	before = sum.chunks;
 	/* The next daemon. */
-	sum = (struct shm_reclaimed){ 0 };
 	cr_assert_eq(shm_daemon_start(seg), 0);
 	cr_expect_eq(reclaim(), 1);
 	cr_expect_eq(before + sum.chunks, 1001);
@@ -273,6 +273,80 @@ Test(reclaim, of_a_run_in_slices_waits_for_readers)
 	shm_epoch_exit(pin);
 	cr_assert_eq(reclaim(), 1);
 	cr_expect_eq(fixture_state(seg, first), SHM_FREE);
+}
+
+/* Both clients die, and the turn of fixture.self has come before. */
+static void
+both_die(void)
+{
+	shm_client_death(seg, fixture.self.slot);
+	shm_client_death(seg, fixture.other.slot);
+	cr_assert_eq(shm_reclaim_step(seg, fixture.self.slot, 0, &sum), 0);
+}
+
+Test(reclaim, of_one_gives_back_what_the_other_dead_had_there)
+{
+	uint64_t off[10];
+
+	for (int i = 0; i < 10; i++) {
+		off[i] = fixture_take(&fixture.self, 64);
+		(void)take(SHM_OWNED);
+	}
+	both_die();
+	cr_assert_eq(
+	    shm_reclaim_step(seg, fixture.other.slot, 100000, &sum), 1);
+	cr_expect_eq(sum.chunks, 10);
+	for (int i = 0; i < 10; i++)
+		cr_expect_eq(fixture_state(seg, off[i]), SHM_FREE);
+	cr_expect_not(
+	    has_bits(fixture.self.slot, shm_region_of(seg, off[0]), 1));
+	cr_assert_eq(shm_reclaim_step(seg, fixture.self.slot, 1, &sum), 1);
+	cr_expect_eq(sum.chunks, 10);
+	cr_expect_eq(sum.regions, 0);
+	cr_expect_eq(shm_load(&seg->super->recovered_chunks), 20);
+}
+
+/* The other's turn must not make anybody forget what waits for a reader. */
+Test(reclaim, of_one_leaves_what_the_other_dead_had_unlinked_to_readers)
+{
+	struct shm_identity who = { .pid = 1, .label = "reader" };
+	uint64_t off = fixture_take(&fixture.self, 64);
+	uint32_t slot, generation;
+	struct shm_self reader;
+	struct shm_pin *pin;
+
+	cr_assert_eq(shm_client_open(seg, &who, &slot, &generation), 0);
+	shm_self_init(&reader, seg, slot, generation, 0, 0);
+	cr_assert_eq(shm_thread_claim(&reader), 0);
+	pin = &seg->threads[reader.thread].pin;
+	(void)take(SHM_OWNED);
+	fixture_tag(seg, off, &fixture.self, SHM_RETIRED);
+	shm_epoch_enter(seg, pin);
+	both_die();
+	cr_assert_eq(
+	    shm_reclaim_step(seg, fixture.other.slot, 100000, &sum), 1);
+	cr_expect_eq(fixture_state(seg, off), SHM_RETIRED);
+	cr_expect(has_bits(fixture.self.slot, shm_region_of(seg, off), 1));
+	shm_epoch_exit(pin);
+	cr_assert_eq(shm_reclaim_step(seg, fixture.self.slot, 100000, &sum), 1);
+	cr_expect_eq(fixture_state(seg, off), SHM_FREE);
+}
+
+/* The beginning of a run was walked before the other's turn had come. */
+Test(reclaim, in_the_middle_of_a_run_knows_nothing_of_others)
+{
+	uint32_t first = run_make();
+
+	shm_client_death(seg, fixture.other.slot);
+	cr_assert_eq(shm_reclaim_step(seg, fixture.other.slot, 16, &sum), 0);
+	shm_client_death(seg, fixture.self.slot);
+	cr_assert_eq(shm_reclaim_step(seg, fixture.self.slot, 0, &sum), 0);
+	cr_assert_eq(
+	    shm_reclaim_step(seg, fixture.other.slot, 100000, &sum), 1);
+	cr_expect_eq(sum.chunks, EXTENTS / 2);
+	cr_expect(has_bits(fixture.self.slot, first, RUN));
+	cr_assert_eq(shm_reclaim_step(seg, fixture.self.slot, 100000, &sum), 1);
+	cr_expect_eq(sum.chunks, EXTENTS / 2);
 }
 
 Test(reclaim, what_a_dead_daemon_visited_is_visited_once)
