@@ -62,6 +62,9 @@ void shm_client_death(struct shm_seg *seg, uint32_t slot);
 int shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
     struct shm_reclaimed *ret_sum) SHM_MUSTCHECK;
 
+/* Forget which reclaims have begun: what they left is in the segment. */
+void shm_reclaim_end(struct shm_seg *seg);
+
 /*
  * One such slice of giving back what daemons before this one had taken out of
  * circulation.  1: done; 0: call again; SHM_ERETRY: some arena was locked.

@@ -15,7 +15,7 @@
  * of them gives back what any of them has there whose step 1 is done: thousands
  * of dead take not much longer than a few.
  */
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "shm/arena.h"
 #include "shm/commit.h"
@@ -487,6 +487,24 @@ dying_remove(struct shm_dying *dying, uint32_t slot)
 		}
 }
 
+/* Zeros, of which only what is used needs memory. */
+static struct shm_dying *
+dying_make(void)
+{
+	void *at = mmap(NULL, sizeof(struct shm_dying), PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return at != MAP_FAILED ? at : NULL;
+}
+
+void
+shm_reclaim_end(struct shm_seg *seg)
+{
+	if (seg->dying)
+		(void)munmap(seg->dying, sizeof(*seg->dying));
+	seg->dying = NULL;
+}
+
 /* Steps 2 to 4 for the client in SLOT. */
 static int
 client_reclaim(
@@ -528,7 +546,7 @@ shm_reclaim_step(struct shm_seg *seg, uint32_t slot, uint32_t max_chunks,
 	if (slot <= SHM_DAEMON_SLOT || slot >= SHM_CLIENTS)
 		return 1;
 	if (!seg->dying)
-		seg->dying = calloc(1, sizeof(*seg->dying));
+		seg->dying = dying_make();
 	if (!seg->dying)
 		return SHM_ENOMEM;
 	if (shm_get(&seg->clients[slot].state) == SHM_CLIENT_DEAD) {

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "shm/commit.h"
+#include "shm/daemon.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u /* Linux 6.3 */
@@ -256,8 +256,7 @@ shm_seg_unmap(struct shm_seg *seg)
 	(void)munmap(seg->pins, sizeof(struct shm_pins));
 	(void)close(seg->fd);
 	(void)close(seg->pins_fd);
-	free(seg->dying);
-	seg->dying = NULL;
+	shm_reclaim_end(seg);
 	seg->base = NULL;
 }
 
