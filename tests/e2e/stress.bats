@@ -52,11 +52,21 @@ heap_is_as_before() {
 	heap_is_as_before
 }
 
+# soak SECONDS ACTORS, and whoever died last is looked after, too.
+soak() {
+	stress soak "$@"
+	wait_for figure_is .clients.dying 0
+	heap_is_as_before
+}
+
 @test "a soak: kills, of the daemon, too, stops, forks, tuning, limits" {
 	seconds=${SOAK_SECONDS:-15}
 	[ -z "${SHMALLOC_CHECK_ALL-}" ] || seconds=${SOAK_SECONDS:-600}
-	stress soak "$seconds" 16
-	# Whoever died last is looked after, too.
-	wait_for figure_is .clients.dying 0
-	heap_is_as_before
+	soak "$seconds" 16
+}
+
+@test "threads of one process that is killed again and again" {
+	seconds=${SOAK_SECONDS:-5}
+	[ -z "${SHMALLOC_CHECK_ALL-}" ] || seconds=${SOAK_SECONDS:-60}
+	SOAK_THREADS=4 soak "$seconds" 1
 }

@@ -9,6 +9,8 @@
  * again and again; forking children that go on with the attachment.
  *
  * Its keeper starts the daemon again; without one set SOAK_DAEMON_KILLS=0.
+ * With SOAK_THREADS=N each actor has N threads: a single one of many threads is
+ * what ThreadSanitizer can watch, which sees no other process.
  */
 #include <err.h>
 #include <errno.h>
@@ -54,6 +56,7 @@ struct soak {
 	struct admin admin; /* of the admin's process */
 	uint64_t seed, random;
 	uint32_t actors;
+	uint32_t threads; /* of each; 0: by its kind */
 	uint64_t n_bad;
 	uint64_t n_killed; /* and not yet buried; in the end 0 */
 	struct crew crew[ACTORS_MAX];
@@ -85,7 +88,9 @@ crew_start(struct soak *soak, uint32_t i)
 		.number = i,
 		.may_lack_memory = true,
 		.uses_extents = i % 2 == 1,
-		.threads = i % 5 == 2 ? 3 : 1,
+		.threads = soak->threads != 0 ? soak->threads
+		    : i % 5 == 2              ? 3
+					      : 1,
 		.life = i % 5 == 3 ? 200 : 0,
 		.brood = i % 5 == 4 ? 300 : 0,
 	};
@@ -317,10 +322,13 @@ main(int argc, char *argv[])
 {
 	static struct soak soak;
 	uint64_t seconds = actor_argument(argc, argv, 1, 30);
+	const char *threads = getenv("SOAK_THREADS");
 
 	soak.actors = (uint32_t)actor_argument(argc, argv, 2, 16);
 	soak.seed = actor_argument(argc, argv, 3, (uint64_t)time(NULL));
 	soak.random = soak.seed;
+	soak.threads =
+	    (uint32_t)strtoul(threads != NULL ? threads : "0", NULL, 10);
 	soak.board = actor_board_create();
 	soak.n_events = mmap(NULL, EVENTS * sizeof(*soak.n_events),
 	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -328,6 +336,8 @@ main(int argc, char *argv[])
 		err(1, "mmap");
 	if (soak.actors == 0 || soak.actors > ACTORS_MAX)
 		errx(2, "1 to %u actors", ACTORS_MAX);
+	if (soak.threads > THREADS_MAX)
+		errx(2, "at most %u threads", THREADS_MAX);
 	printf("soak: %" PRIu64 " s, %" PRIu32 " actors, seed %" PRIu64 "\n",
 	    seconds, soak.actors, soak.seed);
 	fflush(stdout);
