@@ -153,6 +153,7 @@ cache_fill(struct cache *cache, struct shmalloc *heap)
 					     : 1);
 	cache->failure.reason = "none";
 	cache->self.tunables_generation = UINT64_MAX;
+	cache->aged_ms = shm_load(&seg->super->clock_ms);
 	if (!seg->is_read_only)
 		cache_refresh(cache);
 }

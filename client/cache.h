@@ -38,7 +38,9 @@ struct cache_class {
 	uint64_t allocs, requested; /* since they were last published */
 	uint32_t max;               /* as many as there is room for */
 	uint32_t published;         /* `n` when it was last published */
-	int64_t taken; /* chunks from arenas, less those put back, since */
+	int64_t taken;     /* chunks from arenas, less those put back, since */
+	uint32_t n_before; /* `n` when its age was last looked at, */
+	bool is_used;      /* and whether something happened since */
 };
 
 /* An object that waits for readers. */
@@ -77,6 +79,7 @@ struct cache {
 	uint64_t cap_bytes;            /* sum of cap x size */
 	uint32_t hand;                 /* class to shrink next */
 	uint32_t pressure;             /* super->pressure, as last seen */
+	uint32_t aged_ms;              /* when unused classes were looked for */
 	struct cache_retired *retired; /* malloc'd */
 	/* Of that list: the first n_gone have been put back, n_stamped have
 	 * their stamps; n_gone <= n_stamped <= n_retired <= room_retired. */
@@ -219,10 +222,20 @@ cache_epoch_clear(struct cache *cache)
 /* Give an object that is tagged CACHED for us to the cache or an arena. */
 void cache_put(struct cache *cache, uint64_t off);
 
+/* Put the N oldest chunks of CLASS, or as many as it has, back into their
+ * arenas. */
+void cache_flush(struct cache *cache, uint32_t class, uint32_t n);
+
+/* What CLASS may hold at most, in chunks, as the tunables are; and let it grow
+ * towards that, at the others' cost if need be. */
+uint32_t cache_cap_most(const struct cache *cache, uint32_t class);
+void cache_grow(struct cache *cache, uint32_t class);
+
 /* Put everything that the cache holds back into the arenas. */
 void cache_flush_all(struct cache *cache);
 
-/* Apply tunables that have changed. */
+/* Apply tunables that have changed; give back what is unused, or what others
+ * need. */
 void cache_refresh(struct cache *cache);
 
 /* Publish the counters of one class, or of all. */

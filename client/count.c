@@ -89,6 +89,7 @@ cache_count(struct cache *cache, uint32_t class)
 	k->allocs = k->requested = 0;
 	k->taken = 0;
 	k->published = k->n;
+	k->is_used = true;
 	owed_settle(cache);
 }
 

@@ -1,18 +1,11 @@
 /*
- * Between the thread caches and the arenas: refill and flush in batches, and
- * how large each class may grow.
- *
- * A class begins small and doubles each time it runs empty or full, as long as
- * all classes together stay below tcache.bytes; beyond that it takes from the
- * others (tcmalloc's slow start and stealing).
+ * Between the thread caches and the arenas: refill and flush in batches.
  */
 #include <string.h>
 
 #include "client/cache.h"
-#include "shm/thread.h"
 
-#define THREADS_LOOK 256u /* thread records that are looked at */
-#define POP_DEPTH    16u  /* chunks of a class of several sizes looked at */
+#define POP_DEPTH 16u /* chunks of a class of several sizes looked at */
 
 static uint32_t
 entry_size(uint64_t entry)
@@ -58,9 +51,8 @@ class_cut(struct cache_class *k, uint32_t n, uint64_t off[])
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* Put the N oldest chunks of a class back. */
-static void
-class_flush(struct cache *cache, uint32_t class, uint32_t n)
+void
+cache_flush(struct cache *cache, uint32_t class, uint32_t n)
 {
 	struct cache_class *k = &cache->class[class];
 	uint64_t off[CACHE_BATCH];
@@ -82,133 +74,7 @@ cache_flush_all(struct cache *cache)
 {
 	for (uint32_t i = 0; i < SHM_CLASSES; i++)
 		if (cache->class[i].n)
-			class_flush(cache, i, UINT32_MAX);
-}
-
-/* ---- Capacity ------------------------------------------------------------ */
-
-static void
-cap_set(struct cache *cache, uint32_t class, uint32_t cap)
-{
-	struct cache_class *k = &cache->class[class];
-	uint64_t size = shm_class_size(class);
-
-	cache->cap_bytes += cap * size;
-	cache->cap_bytes -= k->cap * size;
-	k->cap = cap;
-	if (k->n > cap)
-		class_flush(cache, class, k->n - cap);
-}
-
-static uint32_t
-cap_most(const struct cache *cache, uint32_t class)
-{
-	uint64_t most = cache->self.param[SHM_PARAM_tcache_count];
-	uint32_t room = cache->class[class].max;
-
-	if (shm_class_size(class) > cache->max + SHM_CHUNK_OVER + 15)
-		return 0;
-	return most < room ? (uint32_t)most : room;
-}
-
-/* What this cache may hold: with the caches of all other threads, no more than
- * an eighth of the segment's limit. */
-static uint64_t
-bytes_most(const struct cache *cache)
-{
-	const struct shm_self *self = &cache->self;
-	uint64_t most = self->param[SHM_PARAM_tcache_bytes];
-	uint64_t share = self->param[SHM_PARAM_limit_hard] / CACHE_SHARE;
-	uint32_t used = shm_threads_used(self->seg), threads = 0;
-
-	/* Beyond the first few hundred all are taken for live ones. */
-	for (uint32_t i = 1; i < used && i < THREADS_LOOK; i++)
-		threads += shm_thread_owner(self->seg, i) != 0;
-	threads += used > THREADS_LOOK ? used - THREADS_LOOK : 0;
-	share /= threads + 1;
-	if (share < CACHE_CLASS_BYTES)
-		share = CACHE_CLASS_BYTES;
-	return most < share ? most : share;
-}
-
-/* Take NEED bytes of room from other classes; false if there isn't so much. */
-static bool
-cap_steal(struct cache *cache, uint32_t class, uint64_t need)
-{
-	uint64_t most = bytes_most(cache);
-
-	for (uint32_t i = 0; i < SHM_CLASSES && need <= most; i++) {
-		uint32_t victim = cache->hand++ % SHM_CLASSES;
-		struct cache_class *k = &cache->class[victim];
-
-		if (cache->cap_bytes + need <= most)
-			return true;
-		if (victim != class && k->cap > 1)
-			cap_set(cache, victim, k->cap / 2);
-	}
-	return cache->cap_bytes + need <= most;
-}
-
-static void
-cap_grow(struct cache *cache, uint32_t class)
-{
-	struct cache_class *k = &cache->class[class];
-	uint32_t most = cap_most(cache, class);
-	uint64_t size = shm_class_size(class), need;
-	uint32_t cap = size * CACHE_FIRST > CACHE_CLASS_BYTES ? 1 : CACHE_FIRST;
-
-	cap = k->cap ? k->cap * 2 : cap;
-	cap = cap < most ? cap : most;
-	if (cap <= k->cap)
-		return;
-	need = (cap - k->cap) * size;
-	if (cap_steal(cache, class, need))
-		cap_set(cache, class, cap);
-}
-
-/* Memory ran out, here or in another process: keep nothing back. */
-static void
-pressure_yield(struct cache *cache)
-{
-	uint32_t now = shm_load(&cache->self.seg->super->pressure);
-
-	if (SHM_LIKELY(now == cache->pressure))
-		return;
-	cache->pressure = now;
-	if (cache->cap_bytes)
-		cache_flush_all(cache);
-}
-
-void
-cache_refresh(struct cache *cache)
-{
-	struct shm_self *self = &cache->self;
-	uint64_t threshold;
-
-	pressure_yield(cache);
-	if (!shm_self_refresh(self))
-		return;
-	threshold = shm_heap_threshold(self);
-	cache->max = self->param[SHM_PARAM_tcache_max];
-	if (cache->max >= threshold)
-		cache->max = threshold - 1;
-	if (self->param[SHM_PARAM_tcache_count] == 0)
-		cache->max = 0;
-	cache->range_max = self->param[SHM_PARAM_fill_alloc] ? 0 : cache->max;
-	cache->fast_max = SHM_LARGE_MIN - SHM_CHUNK_OVER - SHM_GRANULE;
-	if (cache->fast_max > cache->range_max)
-		cache->fast_max = cache->range_max;
-	/* With checks at each free, no free is fast. */
-	cache->granules = self->param[SHM_PARAM_check_level] ||
-		self->param[SHM_PARAM_fill_free]
-	    ? 0
-	    : (uint64_t)self->seg->n_regions * (SHM_REGION / SHM_GRANULE);
-	for (uint32_t i = 0; i < SHM_CLASSES; i++) {
-		uint32_t most = cap_most(cache, i);
-
-		if (cache->class[i].cap > most)
-			cap_set(cache, i, most);
-	}
+			cache_flush(cache, i, UINT32_MAX);
 }
 
 /* ---- Allocating ---------------------------------------------------------- */
@@ -283,7 +149,7 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 	uint64_t off[CACHE_BATCH];
 	uint32_t got;
 
-	cap_grow(cache, class);
+	cache_grow(cache, class);
 	got = heap_take(cache, size, batch_size(k, size), off);
 	if (got == 0)
 		return 0;
@@ -401,16 +267,16 @@ cache_put(struct cache *cache, uint64_t off)
 	cache_refresh(cache);
 	class = is_extent || size > SHM_CHUNK_MAX ? SHM_CLASSES
 						  : shm_class((uint32_t)size);
-	if (class >= SHM_CLASSES || cap_most(cache, class) == 0) {
+	if (class >= SHM_CLASSES || cache_cap_most(cache, class) == 0) {
 		shm_heap_put(&cache->self, 1, &off);
 		cache_count_free(cache, size);
 		return;
 	}
 	k = &cache->class[class];
 	if (k->n >= k->cap)
-		cap_grow(cache, class);
+		cache_grow(cache, class);
 	if (k->n >= k->cap)
-		class_flush(cache, class, k->n / 2 + 1);
+		cache_flush(cache, class, k->n / 2 + 1);
 	if (k->n >= k->cap) {
 		shm_heap_put(&cache->self, 1, &off);
 		k->taken--;

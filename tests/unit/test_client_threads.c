@@ -19,6 +19,7 @@
 #include "client/cache.h"
 #include "shm/daemon.h"
 #include "shm/stats.h"
+#include "tests/unit/attachment.h"
 
 #define THREADS 4
 #define SLOTS   32
@@ -35,30 +36,6 @@
 
 static struct shmalloc heap;
 static shmalloc_slot *slots;
-
-/* An attachment without a daemon: this process is both. */
-static void
-heap_make(void)
-{
-	const struct shm_seg_options options = { .name = "test",
-		.limit = UINT64_C(256) << 20,
-		.mode = 0600,
-		.arenas = 8 };
-	const struct shm_identity who = { .pid = 1 };
-	int fd, pins_fd;
-
-	memset(&heap, 0, sizeof(heap));
-	cr_assert_eq(shm_seg_create(&options, &fd, &pins_fd), 0);
-	cr_assert_eq(shm_seg_map(fd, pins_fd, false, &heap.seg), 0);
-	cr_assert_eq(shm_daemon_start(&heap.seg), 0);
-	cr_assert_eq(
-	    shm_client_open(&heap.seg, &who, &heap.slot, &heap.generation), 0);
-	heap.guard = mmap(NULL, SHM_PAGE, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	cr_assert_neq(heap.guard, MAP_FAILED);
-	atomic_store(&heap.guard->is_attached, true);
-	heap.socket = -1;
-}
 
 /* An object says its own size, and its bytes follow from it. */
 static shmalloc_off
@@ -156,7 +133,7 @@ Test(client_threads, threads_share_one_attachment_and_nothing_is_lost)
 	struct shm_stats stats;
 	shmalloc_off table;
 
-	heap_make();
+	attachment_make(&heap);
 	table = shmalloc_zalloc(&heap, SLOTS, sizeof(*slots));
 	slots = shmalloc_ptr(&heap, table);
 	for (uintptr_t i = 0; i < THREADS; i++)
@@ -193,7 +170,7 @@ Test(client_threads, a_sum_below_none_of_what_waits_refuses_nothing)
 		4096 };
 	uint32_t bad;
 
-	heap_make();
+	attachment_make(&heap);
 	cr_assert_eq(shm_tunables_set(&heap.seg, 1, &limit, &bad), 0);
 	shm_store(&heap.seg.super->retired_bytes, -100);
 	cr_expect_neq(shmalloc_alloc(&heap, 100000), 0);
@@ -230,7 +207,7 @@ Test(client_threads, a_jump_out_of_the_question_for_the_daemon_leaves_no_lock)
 	struct itimerval soon = { .it_value = { .tv_usec = 20000 } };
 	int ends[2];
 
-	heap_make();
+	attachment_make(&heap);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
 	(void)close(ends[1]);
 	heap.socket = ends[0];

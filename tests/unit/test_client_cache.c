@@ -1,0 +1,104 @@
+/*
+ * What a thread's cache keeps, and for how long.
+ */
+#include <criterion/criterion.h>
+
+#include "client/cache.h"
+#include "shm/daemon.h"
+#include "tests/unit/attachment.h"
+
+#define N 200
+
+static struct shmalloc heap;
+static struct shm_client *client;
+
+static void
+begin(void)
+{
+	attachment_make(&heap);
+	client = &heap.seg.clients[heap.slot];
+}
+
+TestSuite(client_cache, .init = begin);
+
+/* Many of SIZE bytes are allocated and freed. */
+static void
+class_fill(size_t size)
+{
+	shmalloc_off off[N];
+
+	cr_assert_eq(shmalloc_alloc_batch(&heap, size, N, off), N);
+	shmalloc_free_batch(&heap, N, off);
+}
+
+/* The daemon's clock goes on by as much as unused chunks may rest. */
+static void
+time_pass(void)
+{
+	const struct shm_tunables *tunables = heap.seg.tunables;
+
+	shm_store(&heap.seg.super->clock_ms,
+	    shm_load(&heap.seg.super->clock_ms) +
+		(uint32_t)shm_load(&tunables->value[SHM_PARAM_decay_ms]));
+}
+
+/* A call that comes to a slow path and leaves no chunk in a class. */
+static void
+slow_call(void)
+{
+	shmalloc_free(&heap, shmalloc_alloc(&heap, 400000));
+}
+
+static uint32_t
+held(size_t size)
+{
+	return cache_current->class[shm_class(cache_chunk_size(size))].n;
+}
+
+Test(client_cache, an_unused_class_gives_back_half_each_decay_ms)
+{
+	uint32_t before;
+
+	class_fill(64);
+	before = held(64);
+	cr_assert_gt(before, 16);
+	time_pass(); /* it was used in that time */
+	slow_call();
+	cr_expect_eq(held(64), before);
+	time_pass();
+	slow_call();
+	cr_expect_eq(held(64), before / 2);
+	for (int i = 0; i < 10; i++) {
+		time_pass();
+		slow_call();
+	}
+	cr_expect_eq(held(64), 0);
+	cr_expect_eq(shm_load(&client->cached_bytes), 0);
+}
+
+Test(client_cache, a_class_in_use_keeps_what_it_has)
+{
+	uint32_t before;
+
+	class_fill(64);
+	class_fill(128);
+	before = held(64);
+	for (int i = 0; i < 10; i++) {
+		shmalloc_free(&heap, shmalloc_alloc(&heap, 64));
+		time_pass();
+		slow_call();
+	}
+	cr_expect_eq(held(64), before);
+	cr_expect_eq(held(128), 0);
+}
+
+Test(client_cache, nothing_goes_back_before_its_time)
+{
+	uint32_t before;
+
+	class_fill(64);
+	before = held(64);
+	for (int i = 0; i < 10; i++)
+		slow_call();
+	cr_expect_eq(held(64), before);
+}
