@@ -1,5 +1,6 @@
 #include "server/adopt.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,23 +149,28 @@ pidfd_take(struct kept *entry)
 
 /*
  * The process of a LIVE slot of which nothing was kept: whoever has that pid is
- * the client if it has the segment mapped.  -1: it is not there; then it never
- * learned its slot, or has died.  The pid is the segment's word, so it may be
- * anybody's: who was found so is not kept, nor killed.
+ * the client if it has the segment mapped.  *RET_PIDFD is -1 if it is not there;
+ * then it never learned its slot, or has died.  The pid is the segment's word,
+ * so it may be anybody's: who was found so is not kept, nor killed.  SHM_ESYSTEM:
+ * it cannot be told, for want of descriptors or memory.
  */
 static int
-lost_find(const struct segment *segment, pid_t pid)
+lost_find(const struct segment *segment, pid_t pid, int *ret_pidfd)
 {
+	*ret_pidfd = -1;
 	if (pid <= 0 || pid == getpid())
-		return -1;
+		return 0;
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0)
-		return -1;
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM
+		    ? SHM_ESYSTEM
+		    : 0;
 	enum proc_mapping mapping = proc_maps(pid, segment->seg.fd);
 	if (mapping == PROC_MAPPED || mapping == PROC_UNKNOWN)
-		return pidfd;
-	close(pidfd);
-	return -1;
+		*ret_pidfd = pidfd;
+	else
+		close(pidfd);
+	return 0;
 }
 
 static void
@@ -189,12 +195,17 @@ client_take(struct server *server, struct segment *segment,
 	}
 	/* Also if its connection was kept and its pidfd could not be: who has
 	 * no pidfd would be taken for dead. */
+	int error = 0;
 	if (who.pidfd < 0 && !who.is_dead && !segment->is_restored) {
-		who.pidfd = lost_find(segment, who.pid);
+		error = lost_find(segment, who.pid, &who.pidfd);
 		who.is_guessed = true;
 	}
-	if (slot_adopt(server, segment, &who) != 0)
-		log_error("segment %s: no memory for the records of pid %d; "
+	if (error == 0)
+		error = slot_adopt(server, segment, &who);
+	else if (who.conn != NULL)
+		conn_close(who.conn, "its process cannot be watched");
+	if (error != 0)
+		log_error("segment %s: no memory or descriptors for pid %d; "
 			  "what it holds stays until the next daemon",
 		    segment->name, (int)who.pid);
 }
