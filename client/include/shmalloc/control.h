@@ -309,6 +309,38 @@ struct shmalloc_visitor {
 int shmalloc_control_walk(const struct shmalloc_record *record, const char *key,
     const struct shmalloc_visitor *visitor, void *arg);
 
+/* ---- What the values mean -------------------------------------------- */
+
+/* A value, or a record, that a reply can have. */
+struct shmalloc_metric {
+	const char *path;   /* its keys: arenas[].lock.busy */
+	const char *kind;   /* counter, gauge, key, info or record */
+	const char *unit;   /* bytes, seconds, timestamp, ratio, count, number,
+			     * flag or text; "" of a record */
+	const char *series; /* its name in Prometheus; NULL: it has none */
+	const char *text;   /* a sentence */
+};
+
+typedef void (*shmalloc_metric_fn)(
+    void *arg, const struct shmalloc_metric *metric);
+
+/*
+ * Call FN for everything that the reply named REPLY can have, in order: stats,
+ * status, clients, map, parameters, changes, trimmed, checked, segments,
+ * roots, version or locks.  Needs no daemon.  FN's metric is valid in the
+ * call; kind, unit and text for ever.  0 or SHMALLOC_EUNKNOWN.
+ */
+int shmalloc_control_schema(
+    const char *reply, shmalloc_metric_fn fn, void *arg);
+
+/*
+ * The N replies of shmalloc_control_stats() as Prometheus reads them, text
+ * format 0.0.4, for free().  0, or SHMALLOC_EINVAL (a reply of another
+ * request), SHMALLOC_ESYSTEM.
+ */
+int shmalloc_control_prometheus(
+    size_t n, struct shmalloc_reply *const stats[], char **ret_text);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus
