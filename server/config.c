@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/http_address.h"
+
 #define CONFIG_UNIT_TEXT "text"
 
 const struct config_key_info config_keys[CONFIG_KEYS] = {
@@ -349,10 +351,23 @@ section_check(const struct config *config, const struct config_section *section,
 	return 1;
 }
 
+static int
+http_check(const struct config *config, config_report_fn report, void *arg)
+{
+	struct http_address address;
+	char reason[CONFIG_REASON_LEN];
+	if (http_address_parse(config_text(config, CONFIG_HTTP), &address,
+		reason, sizeof reason) == 0)
+		return 0;
+	report(arg, "configuration", reason);
+	return 1;
+}
+
 int
 config_check(const struct config *config, config_report_fn report, void *arg)
 {
 	int n = section_check(config, &config->base, report, arg);
+	n += http_check(config, report, arg);
 	for (size_t i = 0; i < config->n_segments; i++)
 		n += section_check(config, config->segments[i], report, arg);
 	uint64_t most = config_number(config, NULL, CONFIG_MAX_SEGMENTS);

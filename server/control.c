@@ -213,6 +213,28 @@ call_run(struct call *call, bool *ret_is_job)
 	return error != 0 ? error : verb_run(call, verb, ret_is_job);
 }
 
+void
+control_ask(struct server *server, const Proto__Request *request,
+    void (*done)(struct call *call), void *asker)
+{
+	Proto__Reply reply = PROTO__REPLY__INIT;
+	struct pool pool = { 0 };
+	struct call call = { .server = server,
+		.request = request,
+		.reply = &reply,
+		.pool = &pool,
+		.fd = -1,
+		.who = "the daemon",
+		.done = done,
+		.asker = asker };
+	bool is_job = false;
+	(void)call_run(&call, &is_job); /* the reply has the error */
+	if (is_job)
+		return;
+	done(&call);
+	pool_release(&pool);
+}
+
 static void
 who_write(struct call *call)
 {

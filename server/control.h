@@ -28,7 +28,19 @@ struct call {
 	void *work;        /* of its work function, see struct verb */
 	int fd;            /* goes with the reply, or -1 */
 	char who[96];      /* for the log */
+	/* If it has no connection, told of the answer: see control_ask(). */
+	void (*done)(struct call *call);
+	void *asker; /* DONE's */
 };
+
+/*
+ * Answer REQUEST, which changes nothing and whose answer has no descriptor, for
+ * somebody in the daemon: DONE finds the answer, or the error, in the reply of
+ * the call that it is given, with ASKER in it; now, or when the job is done
+ * that walks the segment.
+ */
+void control_ask(struct server *server, const Proto__Request *request,
+    void (*done)(struct call *call), void *asker);
 
 /* Answer ERROR, about SUBJECT (or NULL), and what is wrong.  Gives ERROR. */
 int call_fail(struct call *call, int error, const char *subject,

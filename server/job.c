@@ -96,6 +96,8 @@ job_finish(struct job *job)
 	if (conn != NULL) {
 		conn->owner = NULL;
 		conn_send(conn, &job->reply.base, NULL, 0);
+	} else if (job->call.done != NULL) {
+		job->call.done(&job->call);
 	}
 	job_free(job);
 }
@@ -220,9 +222,11 @@ job_start(struct call *call, job_work_fn work, job_run_fn run)
 	job->call.request = job->request;
 	job->work = work;
 	job->run = run;
-	job->uid = call->conn->peer.uid;
-	call->conn->owner = job;
-	conn_suspend(call->conn);
+	job->uid = call->conn != NULL ? call->conn->peer.uid : (uid_t)-1;
+	if (call->conn != NULL) {
+		call->conn->owner = job;
+		conn_suspend(call->conn);
+	}
 	job_queue(worker, job);
 	return true;
 }
@@ -249,7 +253,7 @@ bool
 job_waits(const struct call *call)
 {
 	struct worker *worker = call->server->worker;
-	uid_t uid = call->conn->peer.uid;
+	uid_t uid = call->conn != NULL ? call->conn->peer.uid : geteuid();
 	const struct job *job;
 	bool waits = false;
 	if (worker == NULL || uid == 0 || uid == geteuid())

@@ -25,8 +25,8 @@ typedef int (*job_run_fn)(struct call *call);
 
 /*
  * Take CALL over, its pool included, and answer it when WORK and then RUN are
- * done; its connection says nothing more until then.  False: no thread can be
- * had, and CALL is still the caller's.
+ * done; its connection, if it has one, says nothing more until then.  False: no
+ * thread can be had, and CALL is still the caller's.
  */
 bool job_start(struct call *call, job_work_fn work, job_run_fn run);
 

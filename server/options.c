@@ -71,6 +71,9 @@ static const struct option_row rows[] = {
 	{ "save", 0, OPTION_SAVE, "FILE", NULL, 0,
 	    "when stopping, write the segments to FILE; when starting, read "
 	    "them from there" },
+	{ "http", 0, OPTION_KEY, "ADDRESS", "http", 0,
+	    "serve a web page and /metrics at 127.0.0.1:PORT, [::1]:PORT or "
+	    "unix:/PATH; default off" },
 	{ "log-level", 0, OPTION_KEY, "LEVEL", "log_level", 0,
 	    "error, warn, info or debug; default info" },
 	{ "log-file", 0, OPTION_KEY, "FILE", "log_file", 0,

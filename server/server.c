@@ -15,6 +15,7 @@
 #include "server/attach.h"
 #include "server/control.h"
 #include "server/heir.h"
+#include "server/http.h"
 #include "server/job.h"
 #include "server/log.h"
 #include "server/reap.h"
@@ -161,6 +162,7 @@ server_reload(struct server *server)
 	struct config before = server->config;
 	server->config = config;
 	config_release(&before);
+	http_reload(server);
 	recall_put(server);
 	if (segment_create_configured(server, &server->config) != 0)
 		log_error("not all configured segments could be made");
@@ -428,6 +430,8 @@ server_start(struct server *server, struct keeper_legacy *legacy)
 	if (error == 0)
 		error = listeners_open(server, kept);
 	if (error == 0)
+		error = http_open(server, kept);
+	if (error == 0)
 		adopt_clients(server, kept);
 	if (error == 0)
 		error = timer_init(server);
@@ -449,6 +453,7 @@ server_stop(struct server *server)
 	listen_stop(&server->attach, is_kept);
 	listen_stop(&server->control, is_kept);
 	listen_stop(&server->control_ro, is_kept);
+	http_stop(server, is_kept);
 	timer_release(server);
 	job_stop(server);
 	while ((segment = TAILQ_FIRST(&server->segments)) != NULL)
@@ -456,6 +461,7 @@ server_stop(struct server *server)
 	listen_close(&server->attach);
 	listen_close(&server->control);
 	listen_close(&server->control_ro);
+	http_close(server);
 	if (server->dir.fd >= 0)
 		rundir_close(&server->dir, is_kept);
 	reap_release(&server->reaper);

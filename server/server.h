@@ -48,6 +48,7 @@ struct reaper {
 	struct slot_queue ready, waiting;
 };
 
+struct http;
 struct worker;
 
 struct server {
@@ -61,6 +62,7 @@ struct server {
 	struct segment_list segments;
 	struct reaper reaper;
 	struct worker *worker; /* see server/job.h; NULL: not needed yet */
+	struct http *http;     /* see server/http.h; NULL: it was never on */
 	struct event *tick;
 	struct event *signals[SERVER_SIGNALS];
 	uint64_t started_ms; /* CLOCK_MONOTONIC */

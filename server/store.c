@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 #endif
 
+#include "server/http.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "server/slot.h"
@@ -385,6 +386,9 @@ store_server(struct store *store, struct server *server)
 	for (size_t i = 0; i < 3; i++)
 		if (listeners[i]->fd >= 0)
 			store_listener(store, listeners[i]);
+	int http = http_fd(server);
+	if (http >= 0)
+		store_put(store, HTTP_KEPT, &http, 1);
 	TAILQ_FOREACH(segment, &server->segments, link)
 	{
 		store_segment(store, segment);

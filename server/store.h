@@ -3,7 +3,7 @@
  * manager's descriptor store.
  *
  *	lock/MADE                                the directory's lock
- *	socket/NAME                              a listening socket
+ *	socket/NAME                              a listening socket; http, too
  *	segment/ID/NAME/MODE/UID/GID/SIZE/SECOND its memory, and the pins'
  *	evict/ID/MS                              reader.evict_ms, if an operator
  *	                                         set it; the memory once more

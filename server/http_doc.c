@@ -1,0 +1,205 @@
+#include "server/http_doc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/control.h"
+#include "server/json.h"
+#include "server/log.h"
+#include "server/server.h"
+
+/* For how long a document is as good as new, and kept at all. */
+#define FRESH_MS 1000
+#define KEEP_MS  10000
+/* Of zlib: it is the event loop that packs. */
+#define LEVEL    1
+
+#define TYPE_JSON "application/json"
+#define TYPE_TEXT "text/plain; charset=utf-8"
+
+struct http_doc_kind {
+	const char *path;
+	Proto__Request__BodyCase body;
+	const char *key; /* of the answer; NULL: all of it */
+	bool has_segment;
+};
+
+static const struct http_doc_kind kinds[] = {
+	{ "/stats.json", PROTO__REQUEST__BODY_STATS, NULL, true },
+	{ "/clients.json", PROTO__REQUEST__BODY_CLIENTS, "clients", true },
+	{ "/locks.json", PROTO__REQUEST__BODY_LOCKS, NULL, true },
+	{ "/map.json", PROTO__REQUEST__BODY_MAP, NULL, true },
+	{ "/segments.json", PROTO__REQUEST__BODY_SEGMENT_LIST, "segments",
+	    false },
+};
+
+const struct http_doc_kind *
+http_doc_find(const char *path)
+{
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (strcmp(kinds[i].path, path) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
+bool
+http_doc_has_segment(const struct http_doc_kind *kind)
+{
+	return kind->has_segment;
+}
+
+/* ---- Making one ------------------------------------------------------------
+ */
+
+static int
+status_of(int error)
+{
+	switch (error) {
+	case SHM_ENOSEGMENT:
+		return 404;
+	case SHM_EBUSY:
+		return 503;
+	default:
+		return 500;
+	}
+}
+
+/* TEXT of malloc(), or NULL: out of memory; it is taken over. */
+static void
+doc_fill(
+    struct http_doc *doc, int status, const char *type, char *text, size_t len)
+{
+	doc->is_making = false;
+	doc->made_ms = server_now_ms();
+	doc->status = 500;
+	doc->type = TYPE_TEXT;
+	http_body_release(&doc->body);
+	if (text == NULL || http_body_take(&doc->body, text, len, LEVEL) != 0) {
+		log_error("out of memory for %s", doc->kind->path);
+		return;
+	}
+	doc->status = status;
+	doc->type = type;
+}
+
+static void
+error_fill(struct http_doc *doc, const Proto__Reply *reply)
+{
+	char *text;
+	int len = asprintf(&text, "%s\n",
+	    reply->message != NULL ? reply->message : "it failed");
+	doc_fill(doc, status_of(reply->error), TYPE_TEXT,
+	    len >= 0 ? text : NULL, len >= 0 ? (size_t)len : 0);
+}
+
+static void
+on_answer(struct call *call)
+{
+	struct http_doc *doc = call->asker;
+	const Proto__Reply *reply = call->reply;
+	size_t len = 0;
+	if (reply->error != 0) {
+		error_fill(doc, reply);
+	} else {
+		/* All members of the union are pointers to messages. */
+		const ProtobufCMessage *root =
+		    (const ProtobufCMessage *)(const void *)reply->done;
+		char *text = json_text(root, doc->kind->key, &len);
+		doc_fill(doc, 200, TYPE_JSON, text, len);
+	}
+	doc->docs->on_made(doc, doc->docs->arg);
+}
+
+/* Requests without anything in them: each answer has all that there is. */
+static void
+doc_make(struct http_doc *doc)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__StatsRequest stats = PROTO__STATS_REQUEST__INIT;
+	Proto__ClientsRequest clients = PROTO__CLIENTS_REQUEST__INIT;
+	Proto__LocksRequest locks = PROTO__LOCKS_REQUEST__INIT;
+	Proto__MapRequest map = PROTO__MAP_REQUEST__INIT;
+	Proto__SegmentListRequest list = PROTO__SEGMENT_LIST_REQUEST__INIT;
+	CALL_PUT(&request, protocol, PROTO_VERSION);
+	request.segment = doc->segment;
+	request.body_case = doc->kind->body;
+	switch (request.body_case) {
+	case PROTO__REQUEST__BODY_STATS:
+		request.stats = &stats;
+		break;
+	case PROTO__REQUEST__BODY_CLIENTS:
+		request.clients = &clients;
+		break;
+	case PROTO__REQUEST__BODY_LOCKS:
+		request.locks = &locks;
+		break;
+	case PROTO__REQUEST__BODY_MAP:
+		request.map = &map;
+		break;
+	default:
+		request.segment_list = &list;
+		break;
+	}
+	doc->is_making = true;
+	control_ask(doc->docs->server, &request, on_answer, doc);
+}
+
+/* ---- Having them -----------------------------------------------------------
+ */
+
+static struct http_doc *
+doc_new(struct http_docs *docs, const struct http_doc_kind *kind,
+    const char *segment)
+{
+	struct http_doc *doc = calloc(1, sizeof *doc);
+	if (doc == NULL)
+		return NULL;
+	doc->docs = docs;
+	doc->kind = kind;
+	strncpy(doc->segment, segment, sizeof doc->segment - 1);
+	LIST_INSERT_HEAD(&docs->list, doc, link);
+	return doc;
+}
+
+struct http_doc *
+http_doc_get(struct http_docs *docs, const struct http_doc_kind *kind,
+    const char *segment)
+{
+	struct http_doc *doc;
+	LIST_FOREACH(doc, &docs->list, link)
+	if (doc->kind == kind && strcmp(doc->segment, segment) == 0)
+		break;
+	if (doc == NULL)
+		doc = doc_new(docs, kind, segment);
+	if (doc != NULL && !doc->is_making &&
+	    (doc->made_ms == 0 || server_now_ms() - doc->made_ms >= FRESH_MS))
+		doc_make(doc);
+	return doc;
+}
+
+static void
+doc_free(struct http_doc *doc)
+{
+	LIST_REMOVE(doc, link);
+	http_body_release(&doc->body);
+	free(doc);
+}
+
+void
+http_docs_sweep(struct http_docs *docs)
+{
+	uint64_t now = server_now_ms();
+	struct http_doc *doc, *next;
+	for (doc = LIST_FIRST(&docs->list); doc != NULL; doc = next) {
+		next = LIST_NEXT(doc, link);
+		if (!doc->is_making && now - doc->made_ms >= KEEP_MS)
+			doc_free(doc);
+	}
+}
+
+void
+http_docs_release(struct http_docs *docs)
+{
+	while (!LIST_EMPTY(&docs->list))
+		doc_free(LIST_FIRST(&docs->list));
+}
