@@ -149,10 +149,10 @@ pidfd_take(struct kept *entry)
 
 /*
  * The process of a LIVE slot of which nothing was kept: whoever has that pid is
- * the client if it has the segment mapped.  *RET_PIDFD is -1 if it is not there;
- * then it never learned its slot, or has died.  The pid is the segment's word,
- * so it may be anybody's: who was found so is not kept, nor killed.  SHM_ESYSTEM:
- * it cannot be told, for want of descriptors or memory.
+ * the client if it has the segment mapped.  *RET_PIDFD is -1 if it is not
+ * there; then it never learned its slot, or has died.  The pid is the segment's
+ * word, so it may be anybody's: who was found so is not kept, nor killed.
+ * SHM_ESYSTEM: it cannot be told, for want of descriptors or memory.
  */
 static int
 lost_find(const struct segment *segment, pid_t pid, int *ret_pidfd)
