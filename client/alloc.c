@@ -187,12 +187,14 @@ static void
 threshold_adapt(struct cache *cache, uint64_t off)
 {
 	struct shm_seg *seg = cache->self.seg;
-	uint64_t size = shm_heap_usable(seg, off);
+	uint64_t size;
 	bool is_extent;
 
 	if (off % SHM_PAGE || !shm_load(&seg->tunables->is_dynamic) ||
-	    !shm_arena_of(seg, off, &is_extent) || !is_extent ||
-	    size > shm_params[SHM_PARAM_mmap_threshold].max ||
+	    !shm_arena_of(seg, off, &is_extent) || !is_extent)
+		return;
+	size = shm_heap_usable(seg, off);
+	if (size > shm_params[SHM_PARAM_mmap_threshold].max ||
 	    size < shm_heap_threshold(&cache->self))
 		return;
 	shm_store(&seg->super->mmap_dynamic, (uint32_t)size + 1);

@@ -78,7 +78,10 @@ struct cache {
 	uint64_t owed_frees;
 	uint64_t cap_bytes;            /* sum of cap x size */
 	uint32_t hand;                 /* class to shrink next */
+	uint32_t n_steals;             /* times it was asked for room */
+	uint32_t n_threads;            /* of all clients, when last counted */
 	uint32_t pressure;             /* super->pressure, as last seen */
+	uint64_t threshold;            /* of extents, as last seen */
 	uint32_t aged_ms;              /* when unused classes were looked for */
 	struct cache_retired *retired; /* malloc'd */
 	/* Of that list: the first n_gone have been put back, n_stamped have

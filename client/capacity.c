@@ -11,6 +11,7 @@
 #include "shm/thread.h"
 
 #define THREADS_LOOK 256u /* thread records that are looked at */
+#define STEALS_LOOK  64u  /* the threads are counted each time after so many */
 #define AGE_MS_MIN   100u /* no class is looked at more often than that */
 
 static void
@@ -37,21 +38,29 @@ cache_cap_most(const struct cache *cache, uint32_t class)
 	return most < room ? (uint32_t)most : room;
 }
 
-/* What this cache may hold: with the caches of all other threads, no more than
- * an eighth of the segment's limit. */
-static uint64_t
-bytes_most(const struct cache *cache)
+/* How many threads there are. */
+static uint32_t
+threads_count(const struct shm_seg *seg)
 {
-	const struct shm_self *self = &cache->self;
-	uint64_t most = self->param[SHM_PARAM_tcache_bytes];
-	uint64_t share = self->param[SHM_PARAM_limit_hard] / CACHE_SHARE;
-	uint32_t used = shm_threads_used(self->seg), threads = 0;
+	uint32_t used = shm_threads_used(seg), n = 0;
 
 	/* Beyond the first few hundred all are taken for live ones. */
 	for (uint32_t i = 1; i < used && i < THREADS_LOOK; i++)
-		threads += shm_thread_owner(self->seg, i) != 0;
-	threads += used > THREADS_LOOK ? used - THREADS_LOOK : 0;
-	share /= threads + 1;
+		n += shm_thread_owner(seg, i) != 0;
+	return n + (used > THREADS_LOOK ? used - THREADS_LOOK : 0);
+}
+
+/* What this cache may hold: with the caches of all other threads, no more than
+ * an eighth of the segment's limit. */
+static uint64_t
+bytes_most(struct cache *cache)
+{
+	uint64_t most = cache->self.param[SHM_PARAM_tcache_bytes];
+	uint64_t share = cache->self.param[SHM_PARAM_limit_hard] / CACHE_SHARE;
+
+	if (cache->n_steals++ % STEALS_LOOK == 0)
+		cache->n_threads = threads_count(cache->self.seg);
+	share /= cache->n_threads + 1;
 	if (share < CACHE_CLASS_BYTES)
 		share = CACHE_CLASS_BYTES;
 	return most < share ? most : share;
@@ -147,9 +156,11 @@ cache_refresh(struct cache *cache)
 
 	pressure_yield(cache);
 	cache_age(cache);
-	if (!shm_self_refresh(self))
-		return;
 	threshold = shm_heap_threshold(self);
+	/* It grows by itself, too. */
+	if (!shm_self_refresh(self) && threshold == cache->threshold)
+		return;
+	threshold = cache->threshold = shm_heap_threshold(self);
 	cache->max = self->param[SHM_PARAM_tcache_max];
 	if (cache->max >= threshold)
 		cache->max = threshold - 1;

@@ -16,10 +16,12 @@ static void
 object_fill(struct cache *cache, uint64_t off, uint64_t from, uint64_t byte)
 {
 	struct shm_seg *seg = cache->self.seg;
-	uint64_t size = shm_heap_usable(seg, off);
+	uint64_t size;
 
-	if (byte == 0 || size > shm_committed_prefix(seg, off, size) ||
-	    from >= size)
+	if (SHM_LIKELY(byte == 0))
+		return;
+	size = shm_heap_usable(seg, off);
+	if (size > shm_committed_prefix(seg, off, size) || from >= size)
 		return;
 	memset(seg->base + off + from, (int)byte, size - from);
 }

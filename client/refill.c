@@ -149,7 +149,10 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 	uint64_t off[CACHE_BATCH];
 	uint32_t got;
 
-	cache_grow(cache, class);
+	/* Where they are taken one by one, a class grows only as it runs full.
+	 */
+	if (k->cap == 0 || batch_size(k, size) > 1)
+		cache_grow(cache, class);
 	got = heap_take(cache, size, batch_size(k, size), off);
 	if (got == 0)
 		return 0;

@@ -102,3 +102,17 @@ Test(client_cache, nothing_goes_back_before_its_time)
 		slow_call();
 	cr_expect_eq(held(64), before);
 }
+
+/* The threshold of extents grows when one is freed; below it, caches serve. */
+Test(client_cache, keeps_what_was_an_extent_before_the_threshold_grew)
+{
+	shmalloc_off off;
+
+	cr_assert_eq(held(150000), 0);
+	shmalloc_free(&heap, shmalloc_alloc(&heap, 200000));
+	off = shmalloc_alloc(&heap, 150000);
+	cr_assert_neq(off, 0);
+	shmalloc_free(&heap, off);
+	cr_expect_eq(held(150000), 1);
+	cr_expect_eq(shmalloc_alloc(&heap, 150000), off);
+}
