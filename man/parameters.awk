@@ -1,7 +1,7 @@
 # Tables of names for a manual page, in scdoc's format, from the macros of a
 # .def file:
 #
-#   awk -f parameters.awk config.def param.def page.scd.in >page.scd
+#   awk -f macro.awk -f parameters.awk config.def param.def page.scd.in >page.scd
 #
 # A line @KEYS@ or @PARAMETERS@ of the page is replaced by the entries of the
 # KEY or PARAM macros.
@@ -45,37 +45,6 @@ function values(unit, def, min, max,    words)
 		return "octal; default " def
 	return human(unit, min) " to " human(unit, max) "; default " \
 	    human(unit, def)
-}
-
-function escape(text)
-{
-	gsub(/[_*\\]/, "\\\\&", text)
-	return text
-}
-
-# Take apart the arguments of MACRO(...) into arg[1..n]; strings are joined.
-function arguments(macro,    i, c, n, in_string)
-{
-	delete arg
-	n = 1
-	arg[1] = ""
-	for (i = index(macro, "(") + 1; i <= length(macro); i++) {
-		c = substr(macro, i, 1)
-		if (c == "\"") {
-			in_string = !in_string
-		} else if (in_string) {
-			if (c == "\\")
-				c = substr(macro, ++i, 1)
-			arg[n] = arg[n] c
-		} else if (c == ",") {
-			arg[++n] = ""
-		} else if (c == ")") {
-			break
-		} else if (c !~ /[ \t\n]/) {
-			arg[n] = arg[n] c
-		}
-	}
-	return n
 }
 
 function entry(name, unit, def, min, max, note, text)

@@ -23,10 +23,14 @@ enum command_id {
 	COMMAND_SEGMENT_CREATE,
 	COMMAND_SEGMENT_DESTROY,
 	COMMAND_ROOTS,
+	COMMAND_METRICS,
+	COMMAND_SCHEMA,
 	COMMAND_VERSION,
 	COMMAND_HELP,
 	COMMANDS,
 };
+
+#define COMMAND_BIT(id) (UINT64_C(1) << (id))
 
 /* As many as `tune set` takes. */
 #define ASSIGNMENTS_MAX 100
@@ -65,6 +69,8 @@ int segment_list_run(struct ctl *ctl, int argc, char **argv);
 int segment_create_run(struct ctl *ctl, int argc, char **argv);
 int segment_destroy_run(struct ctl *ctl, int argc, char **argv);
 int roots_run(struct ctl *ctl, int argc, char **argv);
+int metrics_run(struct ctl *ctl, int argc, char **argv);
+int schema_run(struct ctl *ctl, int argc, char **argv);
 int version_run(struct ctl *ctl, int argc, char **argv);
 int help_run(struct ctl *ctl, int argc, char **argv);
 

@@ -58,7 +58,7 @@ command_usage(enum command_id id, const char *prefix)
 		part_print(&fold, command->args);
 	for (size_t i = 0; i < option_table_n; i++)
 		if (option_table[i].commands != OPTION_GLOBAL &&
-		    (option_table[i].commands & 1u << id) != 0)
+		    (option_table[i].commands & COMMAND_BIT(id)) != 0)
 			option_usage(&fold, &option_table[i]);
 	putchar('\n');
 }
@@ -77,7 +77,7 @@ option_line(const struct option_info *info)
 }
 
 static void
-options_list(unsigned commands)
+options_list(uint64_t commands)
 {
 	for (size_t i = 0; i < option_table_n; i++)
 		if (commands == OPTION_GLOBAL
@@ -121,7 +121,7 @@ command_is(const struct command *command, const char *name, const char *verb)
 void
 help_command(const char *name, const char *verb)
 {
-	unsigned commands = 0;
+	uint64_t commands = 0;
 
 	for (unsigned i = 0; i < COMMANDS; i++) {
 		if (!command_is(&command_table[i], name, verb))
@@ -130,7 +130,7 @@ help_command(const char *name, const char *verb)
 		    commands == 0 ? "usage: shmallocctl"
 				  : "       shmallocctl");
 		printf("         %s\n", command_table[i].summary);
-		commands |= 1u << i;
+		commands |= COMMAND_BIT(i);
 	}
 	options_list(commands);
 	printf("Options of every command: shmallocctl help\n");

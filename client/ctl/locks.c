@@ -5,6 +5,7 @@
 #include "client/ctl/command.h"
 #include "client/ctl/json.h"
 #include "client/ctl/look.h"
+#include "client/ctl/stats.h"
 #include "client/ctl/table.h"
 
 static void
@@ -53,7 +54,7 @@ lock_line(struct table *table, const struct shmalloc_record *lock)
 	table_uint(table, lock, "repairs");
 }
 
-static void
+void
 locks_table(const struct ctl *ctl, const struct shmalloc_record *list)
 {
 	struct table *table = table_new(&ctl->look, !ctl->opt.no_headings);

@@ -153,7 +153,7 @@ static int
 rest_run(struct ctl *ctl, const struct command *command, int argc, char **argv)
 {
 	unsigned id = (unsigned)(command - command_table);
-	int at = option_parse(&ctl->opt, 1u << id, false, argc, argv);
+	int at = option_parse(&ctl->opt, COMMAND_BIT(id), false, argc, argv);
 	int code;
 
 	if (at < 0) {

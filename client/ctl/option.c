@@ -12,7 +12,7 @@
 #include "client/ctl/suggest.h"
 #include "client/ctl/text.h"
 
-#define ON(id)    (1u << COMMAND_##id)
+#define ON(id)    COMMAND_BIT(COMMAND_##id)
 #define AT(field) offsetof(struct options, field)
 
 const struct option_info option_table[] = {
@@ -34,8 +34,8 @@ const struct option_info option_table[] = {
 	    "print this program's version" },
 	{ "exact", 0, NULL, OPTION_FLAG, AT(exact), 0, 0, ON(STATS),
 	    "walk the segment: nothing lags, objects are counted" },
-	{ "by", 0, "arena|bin|client", OPTION_WORD, AT(by), 0, 0, ON(STATS),
-	    "what a line of the table is" },
+	{ "by", 0, "arena|bin|client|lock", OPTION_WORD, AT(by), 0, 0,
+	    ON(STATS), "what a line of the table is" },
 	{ "watch", 0, "SECONDS", OPTION_SECONDS, AT(watch), 0, 0, ON(STATS),
 	    "again and again; with --json an object a line" },
 	{ "count", 0, "N", OPTION_COUNT, AT(count), 1, UINT32_MAX, ON(STATS),
@@ -46,8 +46,11 @@ const struct option_info option_table[] = {
 	    "cells in a line" },
 	{ "ascii", 0, NULL, OPTION_FLAG, AT(ascii), 0, 0, ON(MAP),
 	    "draw with ASCII characters" },
-	{ "long", 'l', NULL, OPTION_FLAG, AT(is_long), 0, 0, ON(TUNE_LIST),
-	    "with range, effect and description" },
+	{ "long", 'l', NULL, OPTION_FLAG, AT(is_long), 0, 0,
+	    ON(TUNE_LIST) | ON(STATS),
+	    "every value with its description, and more" },
+	{ "textfile", 0, "FILE", OPTION_STRING, AT(textfile), 0, 0, ON(METRICS),
+	    "write FILE, which is replaced as a whole" },
 	{ "changed", 0, NULL, OPTION_FLAG, AT(changed), 0, 0, ON(TUNE_LIST),
 	    "only those that differ from their default" },
 	{ "all", 0, NULL, OPTION_FLAG, AT(all), 0, 0, ON(TUNE_RESET),
@@ -186,7 +189,7 @@ struct parser {
 };
 
 static void
-parser_make(struct parser *parser, unsigned commands, bool is_leading)
+parser_make(struct parser *parser, uint64_t commands, bool is_leading)
 {
 	size_t n = 0, m = 0;
 
@@ -251,7 +254,7 @@ option_refuse(const struct parser *parser, int code, const char *word)
 }
 
 int
-option_parse(struct options *options, unsigned commands, bool is_leading,
+option_parse(struct options *options, uint64_t commands, bool is_leading,
     int argc, char **argv)
 {
 	struct parser parser;

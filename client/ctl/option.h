@@ -24,11 +24,11 @@ struct option_info {
 	enum option_kind kind;
 	size_t offset;     /* in struct options */
 	uint64_t min, max; /* of numbers */
-	unsigned commands; /* 1u << enum command_id, or OPTION_GLOBAL */
+	uint64_t commands; /* bits of enum command_id, or OPTION_GLOBAL */
 	const char *help;
 };
 
-#define OPTION_GLOBAL UINT32_MAX
+#define OPTION_GLOBAL UINT64_MAX
 
 extern const struct option_info option_table[];
 extern const size_t option_table_n;
@@ -41,7 +41,7 @@ void option_defaults(struct options *options);
  * first word that is no option (they are moved to the end), or a negative
  * number after saying on stderr what is wrong.
  */
-int option_parse(struct options *options, unsigned commands, bool is_leading,
+int option_parse(struct options *options, uint64_t commands, bool is_leading,
     int argc, char **argv);
 
 #endif

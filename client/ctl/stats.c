@@ -10,9 +10,9 @@
 #include "client/ctl/look.h"
 #include "client/ctl/text.h"
 
-/* What one round asked for; `clients` only with --by client. */
+/* What one round asked for; the others only with --by client and lock. */
 struct round {
-	struct shmalloc_reply *stats, *clients;
+	struct shmalloc_reply *stats, *clients, *locks;
 };
 
 static void
@@ -20,6 +20,7 @@ round_free(struct round *round)
 {
 	shmalloc_control_free(round->stats);
 	shmalloc_control_free(round->clients);
+	shmalloc_control_free(round->locks);
 }
 
 static bool
@@ -33,12 +34,15 @@ round_ask(struct ctl *ctl, struct round *round)
 {
 	int r;
 
-	*round = (struct round){ NULL, NULL };
+	*round = (struct round){ NULL, NULL, NULL };
 	r = shmalloc_control_stats(ctl->control, ctl->opt.segment,
 	    ctl->opt.exact ? SHMALLOC_EXACT : 0, &round->stats);
 	if (r == 0 && is_by(ctl, "client"))
 		r = shmalloc_control_clients(
 		    ctl->control, ctl->opt.segment, 0, &round->clients);
+	if (r == 0 && is_by(ctl, "lock"))
+		r = shmalloc_control_locks(
+		    ctl->control, ctl->opt.segment, &round->locks);
 	return r;
 }
 
@@ -51,6 +55,9 @@ round_json(const struct ctl *ctl, const struct round *round)
 		json_object_set_new(value, "by_client",
 		    json_make(
 			shmalloc_control_root(round->clients), "clients"));
+	if (round->locks != NULL)
+		json_object_set_new(value, "by_lock",
+		    json_make(shmalloc_control_root(round->locks), "locks"));
 	json_print(value, ctl->opt.watch > 0);
 }
 
@@ -60,11 +67,17 @@ round_text(const struct ctl *ctl, const struct round *round)
 	const struct shmalloc_record *stats =
 	    shmalloc_control_root(round->stats);
 
+	if (ctl->opt.is_long) {
+		stats_long(ctl, stats);
+		return;
+	}
 	stats_head(&ctl->look, stats);
 	if (is_by(ctl, "bin"))
 		stats_by_bin(ctl, stats);
 	else if (round->clients != NULL)
 		clients_table(ctl, shmalloc_control_root(round->clients));
+	else if (round->locks != NULL)
+		locks_table(ctl, shmalloc_control_root(round->locks));
 	else
 		stats_by_arena(ctl, stats);
 	stats_foot(&ctl->look, stats);
@@ -129,6 +142,10 @@ stats_run(struct ctl *ctl, int argc, char **argv)
 	(void)argc, (void)argv;
 	if (ctl->opt.count != 0 && !is_watch) {
 		text_error("stats: --count goes with --watch");
+		return EXIT_USAGE;
+	}
+	if (ctl->opt.is_long && ctl->opt.by != NULL) {
+		text_error("stats: --long has everything; --by goes without");
 		return EXIT_USAGE;
 	}
 	code = ctl_connect(ctl);

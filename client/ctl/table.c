@@ -58,10 +58,12 @@ table_column(struct table *table, const char *name, unsigned flags)
 {
 	struct column *column = &table->columns[table->n_columns];
 	bool is_headed = !scols_table_is_noheadings(table->scols);
+	int scols_flags = ((flags & TABLE_RIGHT) != 0 ? SCOLS_FL_RIGHT : 0) |
+	    ((flags & TABLE_CUT) != 0 ? SCOLS_FL_TRUNC : 0);
 
 	if (table->n_columns == COLUMNS_MAX ||
-	    scols_table_new_column(table->scols, is_headed ? name : "", 0,
-		(flags & TABLE_RIGHT) != 0 ? SCOLS_FL_RIGHT : 0) == NULL)
+	    scols_table_new_column(
+		table->scols, is_headed ? name : "", 0, scols_flags) == NULL)
 		memory_fail();
 	*column = (struct column){
 		.name = name,
@@ -90,7 +92,7 @@ table_color(struct table *table, const char *text, const char *color_name)
 	if (color_name != NULL && cell != NULL &&
 	    scols_cell_set_color(cell, color_name) != 0)
 		memory_fail();
-	if (strlen(safe) > column->width)
+	if (strlen(safe) > column->width && (column->flags & TABLE_CUT) == 0)
 		column->width = strlen(safe);
 	table->next = (table->next + 1) % table->n_columns;
 }
@@ -226,6 +228,9 @@ table_print(struct table *table)
 
 	if (table->look->width != 0)
 		n_hidden = columns_fit(table);
+	if (table->look->width != 0 && table->n_columns != 0 &&
+	    (table->columns[table->n_columns - 1].flags & TABLE_CUT) != 0)
+		scols_table_set_termwidth(table->scols, table->look->width);
 	if (table->n_lines != 0 && scols_print_table(table->scols) != 0)
 		memory_fail();
 	if (n_hidden != 0)

@@ -11,6 +11,8 @@ struct table;
 
 enum table_flags {
 	TABLE_RIGHT = 1u << 0,
+	/* The last one: what does not fit is cut off. */
+	TABLE_CUT = 1u << 1,
 	/* Left out in this order when it is too wide. */
 	TABLE_HIDE_1 = 1u << 4,
 	TABLE_HIDE_2 = 2u << 4,

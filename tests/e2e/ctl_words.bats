@@ -54,6 +54,7 @@ commands()
 	run -2 shmallocctl stats --watch x
 	run -2 shmallocctl stats --watch 1 --count 0
 	run -2 shmallocctl stats --count 1
+	run -2 shmallocctl stats --long --by arena
 	run -2 shmallocctl map --width 7
 	run -2 shmallocctl map --width -1
 	run -2 shmallocctl map --arena x
@@ -83,6 +84,8 @@ commands()
 	run -2 shmallocctl segment create x
 	run -2 shmallocctl help nothing
 	run -2 shmallocctl help stats exact
+	run -2 shmallocctl schema nothing
+	run -2 shmallocctl schema stats exact
 }
 
 @test 'what destroys needs --yes when there is nobody to ask' {
@@ -97,7 +100,7 @@ commands()
 	    'tune list' 'tune get x'
 	    'tune set x=1' 'tune reset --all' trim 'segment list'
 	    'segment create x --size 1M' 'segment destroy x --yes' roots
-	    'roots --remove x --yes')
+	    'roots --remove x --yes' metrics)
 	local word
 
 	for word in "${words[@]}"; do
