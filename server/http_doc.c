@@ -1,8 +1,10 @@
 #include "server/http_doc.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/prometheus.h"
 #include "server/control.h"
 #include "server/json.h"
 #include "server/log.h"
@@ -19,8 +21,8 @@
 
 struct http_doc_kind {
 	const char *path;
-	Proto__Request__BodyCase body;
-	const char *key; /* of the answer; NULL: all of it */
+	Proto__Request__BodyCase body; /* NOT_SET: metrics */
+	const char *key;               /* of the answer; NULL: all of it */
 	bool has_segment;
 };
 
@@ -31,6 +33,7 @@ static const struct http_doc_kind kinds[] = {
 	{ "/map.json", PROTO__REQUEST__BODY_MAP, NULL, true },
 	{ "/segments.json", PROTO__REQUEST__BODY_SEGMENT_LIST, "segments",
 	    false },
+	{ "/metrics", PROTO__REQUEST__BODY__NOT_SET, NULL, false },
 };
 
 const struct http_doc_kind *
@@ -110,6 +113,61 @@ on_answer(struct call *call)
 	doc->docs->on_made(doc, doc->docs->arg);
 }
 
+/* The quick statistics of SEGMENT, in memory of POOL; NULL: it has none now. */
+static Proto__Stats *
+segment_stats(struct server *server, struct segment *segment, struct pool *pool)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__StatsRequest stats = PROTO__STATS_REQUEST__INIT;
+	Proto__Reply reply = PROTO__REPLY__INIT;
+	struct call call = { .server = server,
+		.segment = segment,
+		.request = &request,
+		.reply = &reply,
+		.pool = pool,
+		.fd = -1 };
+	request.stats = &stats;
+	return verb_stats(&call) == 0 ? reply.stats : NULL;
+}
+
+static size_t
+stats_all(struct server *server, struct pool *pool, Proto__Stats ***ret_all)
+{
+	struct segment *segment;
+	size_t n = 0;
+	*ret_all =
+	    pool_array(pool, segment_count(server) + 1, sizeof(Proto__Stats *));
+	TAILQ_FOREACH(segment, &server->segments, link)
+	{
+		Proto__Stats *stats = segment_stats(server, segment, pool);
+		if (stats != NULL)
+			(*ret_all)[n++] = stats;
+	}
+	return n;
+}
+
+/* All segments', for Prometheus. */
+static void
+metrics_make(struct http_doc *doc)
+{
+	struct pool pool = { 0 };
+	Proto__Stats **all;
+	char *text = NULL;
+	size_t len = 0;
+	size_t n = stats_all(doc->docs->server, &pool, &all);
+	FILE *out = open_memstream(&text, &len);
+	int error =
+	    out != NULL ? proto_prometheus_write(out, n, all) : PROTO_ESYSTEM;
+	if (out != NULL && fclose(out) != 0)
+		error = PROTO_ESYSTEM;
+	if (error != 0) {
+		free(text);
+		text = NULL;
+	}
+	doc_fill(doc, 200, PROTO_PROMETHEUS_TYPE, text, len);
+	pool_release(&pool);
+}
+
 /* Requests without anything in them: each answer has all that there is. */
 static void
 doc_make(struct http_doc *doc)
@@ -171,8 +229,12 @@ http_doc_get(struct http_docs *docs, const struct http_doc_kind *kind,
 		break;
 	if (doc == NULL)
 		doc = doc_new(docs, kind, segment);
-	if (doc != NULL && !doc->is_making &&
-	    (doc->made_ms == 0 || server_now_ms() - doc->made_ms >= FRESH_MS))
+	if (doc == NULL || doc->is_making ||
+	    (doc->made_ms != 0 && server_now_ms() - doc->made_ms < FRESH_MS))
+		return doc;
+	if (kind->body == PROTO__REQUEST__BODY__NOT_SET)
+		metrics_make(doc);
+	else
 		doc_make(doc);
 	return doc;
 }

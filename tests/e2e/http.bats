@@ -84,6 +84,28 @@ address_is_refused() {
 	[ "$(get /healthz)" = ok ]
 }
 
+@test "promtool finds nothing in /metrics, which has the figures of all segments" {
+	http_start --segment web:16M
+	holder_start
+	holder_tell alloc 1000 300
+	holder_tell publish kept 5000
+	sleep 1.1
+	get /metrics -D "$BATS_TEST_TMPDIR/head" >"$BATS_TEST_TMPDIR/metrics"
+	grep -qi '^content-type: text/plain; version=0.0.4' \
+	    "$BATS_TEST_TMPDIR/head"
+	run -0 promtool check metrics <"$BATS_TEST_TMPDIR/metrics"
+	[ "$output" = "" ]
+	local segment
+	for segment in default web; do
+		grep -q "^shmalloc_.*{segment=\"$segment\".*} [0-9]" \
+		    "$BATS_TEST_TMPDIR/metrics"
+	done
+	# A figure that others know, too.
+	[ "$(sed -n 's/^shmalloc_allocated_bytes{segment="default"} //p' \
+	    "$BATS_TEST_TMPDIR/metrics")" = \
+	    "$(shmallocctl --json stats | jq .bytes.allocated)" ]
+}
+
 @test "nothing can be changed, and requests with a body are not read" {
 	http_start
 	[ "$(status_of /stats.json -X POST)" = 405 ]
