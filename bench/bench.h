@@ -41,7 +41,12 @@ struct bench_heap {
 	/* In each worker; false: it can't work, with a message. */
 	bool (*attach)(struct bench_ops *ret_ops);
 	void (*detach)(struct bench_ops *ops); /* may be NULL */
-	void (*close)(void);                   /* may be NULL */
+	/*
+	 * REF is to outlive the worker that allocated it; NULL: it does.  HEAP
+	 * is the worker's ops.heap.
+	 */
+	void (*give)(void *heap, uint64_t ref);
+	void (*close)(void); /* may be NULL */
 	/*
 	 * Bytes of its memory; NULL: what the process's anonymous memory grew
 	 * by, or what its memory files hold if it is shared.
@@ -76,7 +81,8 @@ struct bench_worker {
 
 /* The most that there was; see bench_peak(). */
 struct bench_peak {
-	_Atomic uint64_t live_bytes[BENCH_WORKERS_MAX]; /* of each worker */
+	_Atomic uint64_t now[BENCH_WORKERS_MAX]; /* each worker's live bytes */
+	_Atomic uint64_t live_bytes;             /* of all together */
 	_Atomic uint64_t resident_bytes;
 };
 
@@ -121,8 +127,12 @@ struct bench_list {
 	uint64_t ref[128];
 };
 
+/* References that any worker may swap for its own. */
+#define BENCH_SLOTS 1000u
+
 struct bench_shared {
 	struct bench_list list;
+	_Alignas(128) _Atomic uint64_t slot[BENCH_SLOTS];
 	struct bench_ring ring[BENCH_WORKERS_MAX];
 };
 
@@ -170,6 +180,10 @@ void *bench_map(size_t len);
 #define BENCH_NO_MEMORY 12
 _Noreturn void bench_no_memory(void);
 
+/* Ends the process; its cell fails, as an object lost what was written. */
+#define BENCH_WRONG 13
+_Noreturn void bench_wrong(void);
+
 /* Bytes of the mapping of LEN bytes at BASE that are in memory. */
 uint64_t bench_resident(const void *base, size_t len);
 
@@ -178,6 +192,20 @@ uint64_t bench_resident(const void *base, size_t len);
  * figures of memory are the largest that were seen here.
  */
 void bench_peak(struct bench_worker *worker);
+
+/* Let the others' bench_peak() know what WORKER holds. */
+static inline void
+bench_live(struct bench_worker *worker)
+{
+	atomic_store_explicit(&worker->peak->now[worker->number],
+	    worker->live_bytes, memory_order_relaxed);
+}
+
+/*
+ * WORKER's object REF is to outlive this worker: its successor, or another
+ * worker, goes on with it.
+ */
+void bench_give(struct bench_worker *worker, uint64_t ref);
 
 /* The folder of production distributions (-d, $SHMALLOC_WORKLOADS) or NULL. */
 extern const char *bench_folder;
@@ -192,6 +220,28 @@ bench_alloc(const struct bench_ops *ops, size_t size)
 		bench_no_memory();
 	ops->base[ref] = 1;
 	return ref;
+}
+
+/* Allocate, and write MARK into the first and the last byte. */
+static inline uint64_t
+bench_alloc_marked(const struct bench_ops *ops, size_t size, uint8_t mark)
+{
+	uint64_t ref = bench_alloc(ops, size);
+
+	ops->base[ref] = (char)mark;
+	ops->base[ref + size - 1] = (char)mark;
+	return ref;
+}
+
+/* Free what bench_alloc_marked() gave, if it still bears its MARK. */
+static inline void
+bench_free_marked(
+    const struct bench_ops *ops, uint64_t ref, size_t size, uint8_t mark)
+{
+	if ((uint8_t)ops->base[ref] != mark ||
+	    (uint8_t)ops->base[ref + size - 1] != mark)
+		bench_wrong();
+	ops->free(ops->heap, ref);
 }
 
 /* xorshift64* (Vigna). */

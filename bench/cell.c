@@ -26,6 +26,8 @@ cell_fail(struct cell *cell, int status)
 		return;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == BENCH_NO_MEMORY)
 		snprintf(cell->why, sizeof(cell->why), "no memory");
+	else if (WIFEXITED(status) && WEXITSTATUS(status) == BENCH_WRONG)
+		snprintf(cell->why, sizeof(cell->why), "wrong content");
 	else
 		snprintf(cell->why, sizeof(cell->why), "it failed (status %d)",
 		    status);
@@ -131,16 +133,14 @@ cell_make(const struct bench_heap *heap, const struct bench_workload *workload,
 static void
 result_memory(const struct cell *cell, struct bench_result *result)
 {
-	uint64_t live = 0, peak = 0, resident = cell->resident;
+	uint64_t live = 0, resident = cell->resident;
 
 	if (!cell->workload->measures_memory)
 		return;
-	for (unsigned i = 0; i < cell->workers; i++) {
+	for (unsigned i = 0; i < cell->workers; i++)
 		live += cell->worker[i].live_bytes;
-		peak += cell->peak.live_bytes[i];
-	}
-	if (peak > 0) {
-		live = peak;
+	if (cell->peak.live_bytes > 0) {
+		live = cell->peak.live_bytes;
 		resident = cell->peak.resident_bytes;
 	}
 	result->live_bytes = live;

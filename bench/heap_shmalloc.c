@@ -1,4 +1,5 @@
 /* shmalloc: each cell gets a daemon and a segment of its own. */
+#include <err.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,6 +87,15 @@ heap_attach(struct bench_ops *ret_ops)
 }
 
 static void
+heap_give(void *heap, uint64_t ref)
+{
+	int error = shmalloc_share(heap, ref);
+
+	if (error != 0)
+		errx(1, "share: %s", shmalloc_strerror(error));
+}
+
+static void
 heap_detach(struct bench_ops *ops)
 {
 	shmalloc_detach(ops->heap);
@@ -113,5 +123,6 @@ const struct bench_heap heap_shmalloc = {
 	.open = heap_open,
 	.attach = heap_attach,
 	.detach = heap_detach,
+	.give = heap_give,
 	.close = heap_close,
 };

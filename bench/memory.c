@@ -91,17 +91,26 @@ memory_now(const struct cell *cell)
 	return cell->heap->is_shared ? resident_shared() : resident_private();
 }
 
+/* Make *MOST at least VALUE. */
+static void
+most_raise(_Atomic uint64_t *most, uint64_t value)
+{
+	uint64_t old = atomic_load(most);
+
+	while (value > old && !atomic_compare_exchange_weak(most, &old, value))
+		;
+}
+
 void
 bench_peak(struct bench_worker *worker)
 {
 	const struct cell_worker *self = (void *)worker;
 	struct bench_peak *peak = worker->peak;
-	uint64_t now = memory_now(self->cell);
-	uint64_t most = atomic_load(&peak->resident_bytes);
+	uint64_t live = 0;
 
-	if (worker->live_bytes > peak->live_bytes[worker->number])
-		peak->live_bytes[worker->number] = worker->live_bytes;
-	while (now > most &&
-	    !atomic_compare_exchange_weak(&peak->resident_bytes, &most, now))
-		;
+	bench_live(worker);
+	for (unsigned i = 0; i < worker->workers; i++)
+		live += atomic_load(&peak->now[i]);
+	most_raise(&peak->live_bytes, live);
+	most_raise(&peak->resident_bytes, memory_now(self->cell));
 }

@@ -18,6 +18,13 @@ bench_no_memory(void)
 	exit(BENCH_NO_MEMORY);
 }
 
+/* At once: nothing of a heap that has mixed up its objects is to run. */
+_Noreturn void
+bench_wrong(void)
+{
+	_exit(BENCH_WRONG);
+}
+
 static double
 seconds_now(void)
 {
@@ -64,6 +71,18 @@ worker_detach(struct cell_worker *self)
 		self->worker.ops = self->tails.real;
 	if (self->cell->heap->detach != NULL)
 		self->cell->heap->detach(&self->worker.ops);
+}
+
+void
+bench_give(struct bench_worker *worker, uint64_t ref)
+{
+	const struct cell_worker *self = (void *)worker;
+	const struct bench_heap *heap = self->cell->heap;
+	const struct bench_ops *ops =
+	    self->is_timed ? &self->tails.real : &worker->ops;
+
+	if (heap->give != NULL)
+		heap->give(ops->heap, ref);
 }
 
 /* ---- Steps, some of them in a successor -----------------------------------
@@ -114,7 +133,12 @@ successor_fork(struct step *step)
 		successor_main(shared);
 		_exit(0);
 	}
-	if (waitpid(pid, &status, 0) != pid || status != 0)
+	if (waitpid(pid, &status, 0) != pid)
+		err(1, "waitpid");
+	/* The cell says why, as of a worker. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		_exit(WEXITSTATUS(status));
+	if (status != 0)
 		errx(1, "a successor failed (status %d)", status);
 	step->pairs = shared->pairs;
 	munmap(shared, sizeof(*shared));
@@ -213,6 +237,8 @@ worker_main(void *arg)
 	worker_time(self);
 	self->step = CELL_ENDS;
 	step_run(self, workload->end);
+	/* Others may still free what this one has allocated. */
+	pthread_barrier_wait(&cell->barrier);
 	if (!workload->is_succession)
 		worker_detach(self);
 	self->is_done = true;

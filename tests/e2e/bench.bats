@@ -1,0 +1,89 @@
+# The benchmark: each of its workloads runs, and none takes a heap for good that
+# mixes up its objects.  Nothing here looks at a time.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	[[ $CC != *-fsanitize* ]] || skip 'no heap is measured under a sanitizer'
+	make -s -C "$SHMALLOC_BUILD" bench/bench >&2
+}
+
+# bench with short cells; its rows are in $rows.
+bench() {
+	rows=$BATS_TEST_TMPDIR/rows.csv
+	SHMALLOCD=$SHMALLOC_BUILD/server/shmallocd \
+	    "$SHMALLOC_BUILD/bench/bench" -r 1 -t 0.01 "$@" >"$rows" 2>"$rows.log"
+}
+
+# The column NAME of the rows, behind workload, heap and workers.
+column() {
+	awk -F, -v name="$1" '
+		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+		{ print $1, $2, $4, $at[name] }' "$rows"
+}
+
+# A distribution of the folder FOLDER/kvcache_reg, small.
+distribution_make() {
+	mkdir -p "$1/kvcache_reg"
+	echo '{"valSizeRange": [100, 1000, 20000],
+	    "valSizeRangeProbability": [50, 45, 5]}' >"$1/kvcache_reg/sizes.json"
+	echo '{"popularityBuckets": [10, 1000, 100000],
+	    "popularityWeights": [10, 20, 30]}' >"$1/kvcache_reg/pop.json"
+	echo '{"test_config": {"loneGetRatio": 0.1}}' >"$1/kvcache_reg/config.json"
+}
+
+@test "each workload runs with each number of workers that it takes" {
+	distribution_make "$BATS_TEST_TMPDIR/folder"
+	bench -h shmalloc -p 4,16 -d "$BATS_TEST_TMPDIR/folder"
+	[ -z "$(column why | awk '$4 != ""')" ]
+	[ "$("$SHMALLOC_BUILD/bench/bench" -l -d "$BATS_TEST_TMPDIR/folder" |
+	    grep '^workload' | grep -vc unavailable)" = \
+	    "$(column ns | awk '$3 == 16 && $4 > 0' | wc -l)" ]
+}
+
+@test "memory is measured where live bytes are counted" {
+	bench -h shmalloc,glibc -w churn,phase_shift,pair64 -p 2
+	[ "$(column live_bytes | awk '$4 > 0 { print $1, $2 }' | sort | xargs)" = \
+	    'churn glibc churn shmalloc phase_shift glibc phase_shift shmalloc' ]
+	[ -z "$(column resident_bytes | awk '/churn|phase/ && !($4 > 1000000)')" ]
+}
+
+@test "a heap that gives memory out twice fails the cells that look" {
+	echo '#include <stddef.h>
+		static char block[64][1 << 20];
+		static _Atomic unsigned n;
+		void *mi_malloc(size_t size) { (void)size; return block[n++ % 64]; }
+		void mi_free(void *at) { (void)at; }' >"$BATS_TEST_TMPDIR/broken.c"
+	gcc -shared -fPIC -O2 -o "$BATS_TEST_TMPDIR/libmimalloc.so.2" \
+	    "$BATS_TEST_TMPDIR/broken.c"
+	distribution_make "$BATS_TEST_TMPDIR/folder"
+	LD_LIBRARY_PATH=$BATS_TEST_TMPDIR:$LD_LIBRARY_PATH bench -h mimalloc,glibc \
+	    -w larson_succession,mstress,sh6,glibc_thread,phase_shift,kvcache_reg \
+	    -p 1,2 -d "$BATS_TEST_TMPDIR/folder"
+	column why >&2
+	# With more workers it is not tried again.
+	[ "$(column why | grep -c '^.* mimalloc 1 wrong content$')" = 6 ]
+	[ "$(column why | grep -c ' mimalloc ')" = 6 ]
+	[ "$(column ns | awk '$2 == "glibc" && $4 > 0' | wc -l)" = 12 ]
+}
+
+@test "the list says why a distribution cannot be had" {
+	unset SHMALLOC_WORKLOADS
+	local bench=$SHMALLOC_BUILD/bench/bench folder=$BATS_TEST_TMPDIR/folder
+
+	run -0 "$bench" -l
+	[[ $output == *'workload kvcache_reg: unavailable: no folder'* ]]
+	distribution_make "$folder"
+	run -0 "$bench" -l -d "$folder"
+	[[ $output == *$'workload kvcache_reg\n'* ]]
+	SHMALLOC_WORKLOADS=$folder run -0 "$bench" -l
+	[[ $output == *$'workload kvcache_reg\n'* ]]
+	[[ $output == *"$folder/graph_cache_follower_assocs/sizes.json: "*'No such file'* ]]
+	echo '{"popularityBuckets": [10, 20], "popularityWeights": [10]}' \
+	    >"$folder/kvcache_reg/pop.json"
+	run -0 "$bench" -l -d "$folder"
+	[[ $output == *'kvcache_reg/pop.json: not as many values as weights'* ]]
+	echo '{' >"$folder/kvcache_reg/pop.json"
+	run -0 "$bench" -l -d "$folder"
+	[[ $output == *"workload kvcache_reg: unavailable: $folder/kvcache_reg/pop.json: "* ]]
+}
