@@ -263,10 +263,31 @@ free_range(struct shmalloc *heap, uint64_t off)
 		free_slow(heap, off);
 }
 
+/* The class of the chunk with HEAD, if it is some client's object, or the
+ * segment's, and the class has room for it; else SHM_CLASSES. */
+static inline uint32_t
+other_class(
+    const struct cache *cache, uint64_t off, uint32_t size, uint32_t tag)
+{
+	enum shm_state state = shm_tag_state(tag);
+	uint32_t class;
+
+	if (!shm_tag_is_valid(cache->self.seg, off, tag) ||
+	    (state != SHM_OWNED && state != SHM_SHARED) ||
+	    size < SHM_CHUNK_MIN || size > SHM_CHUNK_MAX)
+		return SHM_CLASSES;
+	class = shm_class(size);
+	return class < SHM_CLASSES &&
+		cache->class[class].n < cache->class[class].cap
+	    ? class
+	    : SHM_CLASSES;
+}
+
 /*
  * Free the chunk at OFF, which is another client's or the segment's, to its
- * class: one swap, so that of two who free it one is found out.  The region's
- * bit is set before the tag; until the swap the chunk is whose it was.
+ * class: one swap, so that of two who free it one is found out.  The mark comes
+ * before the tag is read, so that its slot stays whose it was until the swap;
+ * the region's bit is set before that, too.
  */
 static NOINLINE void
 free_other(struct shmalloc *heap, uint64_t off)
@@ -274,30 +295,25 @@ free_other(struct shmalloc *heap, uint64_t off)
 	struct cache *cache = cache_current;
 	struct shm_seg *seg = cache->self.seg;
 	struct shm_head *head = &shm_chunk(seg, off - SHM_CHUNK_HEAD)->head;
-	uint32_t size = shm_load(&head->size) & ~SHM_FLAGS;
-	uint32_t tag = shm_load(&head->tag), class = SHM_CLASSES;
-	enum shm_state state = shm_tag_state(tag);
+	uint32_t size = shm_load(&head->size) & ~SHM_FLAGS, tag, class;
 	bool is_done = false;
 
-	if (shm_tag_is_valid(seg, off, tag) &&
-	    (state == SHM_OWNED || state == SHM_SHARED) &&
-	    size >= SHM_CHUNK_MIN && size <= SHM_CHUNK_MAX)
-		class = shm_class(size);
-	if (class < SHM_CLASSES &&
-	    cache->class[class].n < cache->class[class].cap) {
-		cache_mark(cache);
-		cache_epoch_mark(cache);
+	cache_mark(cache);
+	cache_epoch_mark(cache);
+	tag = shm_get(&head->tag);
+	class = other_class(cache, off, size, tag);
+	if (class < SHM_CLASSES) {
 		shm_self_visit(&cache->self, shm_region_of(seg, off));
 		is_done =
 		    shm_cas(&head->tag, &tag, cache->cached | (tag & 255));
-		if (is_done) {
-			cache->class[class].taken++;
-			cache_push(cache, class, off, size);
-			cache_owe(cache, shm_tag_owner(tag), class);
-		}
-		cache_epoch_clear(cache);
-		cache_unmark(cache, heap);
 	}
+	if (is_done) {
+		cache->class[class].taken++;
+		cache_push(cache, class, off, size);
+		cache_owe(cache, tag, class);
+	}
+	cache_epoch_clear(cache);
+	cache_unmark(cache, heap);
 	if (!is_done)
 		free_slow(heap, off);
 }

@@ -16,6 +16,7 @@
 #include "proto/frame.h"
 #include "proto/shmalloc.pb-c.h"
 #include "shm/access.h"
+#include "shm/thread.h"
 
 #define TIMEOUT_MS 5000
 #define RETRY_MS   10
@@ -291,8 +292,9 @@ guard_make(struct shmalloc *heap)
 	return 0;
 }
 
+/* Become a client, and map the segment. */
 static int
-heap_open(struct shmalloc *heap)
+heap_try(struct shmalloc *heap)
 {
 	int fds[PROTO_MAX_FDS];
 	int error = client_become(heap, false, &heap->socket, fds);
@@ -301,13 +303,32 @@ heap_open(struct shmalloc *heap)
 		return error;
 	error = shm_seg_map(fds[0], fds[1],
 	    (heap->flags & SHMALLOC_READ_ONLY) != 0, &heap->seg);
-	if (error) {
-		fds_close(2, fds);
+	if (error == 0)
+		return 0;
+	fds_close(2, fds);
+	(void)close(heap->socket);
+	return error;
+}
+
+/* A daemon that came meanwhile may have taken us for somebody who has gone. */
+static int
+heap_open(struct shmalloc *heap)
+{
+	int error;
+
+	for (int i = 0; i < TRIES; i++) {
+		error = heap_try(heap);
+		if (error)
+			return error;
+		if ((heap->flags & SHMALLOC_READ_ONLY) ||
+		    shm_client_confirm(&heap->seg, heap->slot)) {
+			atomic_store(&heap->guard->is_attached, true);
+			return 0;
+		}
+		shm_seg_unmap(&heap->seg);
 		(void)close(heap->socket);
-		return error;
 	}
-	atomic_store(&heap->guard->is_attached, true);
-	return 0;
+	return SHMALLOC_EUNREACHABLE;
 }
 
 int
@@ -347,6 +368,13 @@ child_attach_locked(struct shmalloc *heap)
 	if (error)
 		return error;
 	fds_close(2, fds);
+	/* The mapping was there before the slot, so it can't have been missed.
+	 */
+	if (!(heap->flags & SHMALLOC_READ_ONLY) &&
+	    !shm_client_confirm(&heap->seg, heap->slot)) {
+		(void)close(socket);
+		return SHMALLOC_EUNREACHABLE;
+	}
 	(void)close(heap->socket);
 	heap->socket = socket;
 	atomic_store(&heap->guard->is_attached, true);

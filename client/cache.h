@@ -73,7 +73,7 @@ struct cache {
 	uint32_t depth_before; /* `depth` when the present call began */
 	/* What the client in `owed_slot` holds less than its counters say, and
 	 * what we freed of others and have not counted. */
-	uint32_t owed_slot;
+	uint32_t owed_slot, owed_generation; /* as in a tag */
 	int64_t owed_bytes, owed_chunks;
 	uint64_t owed_frees;
 	uint64_t cap_bytes;            /* sum of cap x size */
@@ -245,10 +245,10 @@ void cache_refresh(struct cache *cache);
 void cache_count(struct cache *cache, uint32_t class);
 void cache_count_all(struct cache *cache);
 
-/* Note that a chunk of CLASS which SLOT's client (0: the segment) held went
- * into our cache.  Its counters learn that when there is more to say, or at our
- * next refill or flush. */
-void cache_owe(struct cache *cache, uint32_t slot, uint32_t class);
+/* Note that a chunk of CLASS, which the client that TAG names (slot 0: the
+ * segment) held, went into our cache.  Its counters learn that when there is
+ * more to say, or at our next refill or flush. */
+void cache_owe(struct cache *cache, uint32_t tag, uint32_t class);
 
 /* Note an allocation of SIZE bytes that did not go through a class, and the
  * free of an object of LEN bytes that did not. */

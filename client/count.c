@@ -30,12 +30,23 @@ cache_count_held(struct cache *cache, uint32_t slot, uint64_t len, int64_t n)
 
 #define OWED_MOST 32 /* chunks, before their client's counters are told */
 
+/* What was owed to a client that has gone went with its counters: its slot may
+ * be another's, whose generation differs in those bits that a tag has, as a
+ * slot rests before it is used again. */
+static bool
+owed_is_there(const struct cache *cache, const struct shm_client *client)
+{
+	return shm_load(&client->state) == SHM_CLIENT_LIVE &&
+	    shm_load(&client->generation) % SHM_TAG_GENERATIONS ==
+	    cache->owed_generation;
+}
+
 static void
 owed_settle(struct cache *cache)
 {
 	struct shm_client *client = &cache->self.seg->clients[cache->owed_slot];
 
-	if (cache->owed_chunks) {
+	if (cache->owed_chunks && owed_is_there(cache, client)) {
 		shm_sub(&client->held_bytes, cache->owed_bytes);
 		shm_sub(&client->held_chunks, cache->owed_chunks);
 	}
@@ -46,15 +57,20 @@ owed_settle(struct cache *cache)
 }
 
 void
-cache_owe(struct cache *cache, uint32_t slot, uint32_t class)
+cache_owe(struct cache *cache, uint32_t tag, uint32_t class)
 {
-	if (slot != cache->owed_slot || cache->owed_chunks == OWED_MOST)
+	uint32_t slot = shm_tag_owner(tag);
+	uint32_t generation = shm_tag_generation(tag);
+
+	if (slot != cache->owed_slot || generation != cache->owed_generation ||
+	    cache->owed_chunks == OWED_MOST)
 		owed_settle(cache);
 	cache->owed_frees++;
 	/* Slot 0 is nobody's: what is SHARED is held by no client. */
 	if (slot == 0 || slot >= SHM_CLIENTS)
 		return;
 	cache->owed_slot = slot;
+	cache->owed_generation = generation;
 	cache->owed_bytes += shm_class_size(class);
 	cache->owed_chunks++;
 }

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "server/log.h"
-#include "server/proc.h"
 #include "server/segment.h"
 #include "server/slot.h"
 #include "server/tune.h"
@@ -148,29 +147,25 @@ pidfd_take(struct kept *entry)
 }
 
 /*
- * The process of a LIVE slot of which nothing was kept: whoever has that pid is
- * the client if it has the segment mapped.  *RET_PIDFD is -1 if it is not
- * there; then it never learned its slot, or has died.  The pid is the segment's
- * word, so it may be anybody's: who was found so is not kept, nor killed.
- * SHM_ESYSTEM: it cannot be told, for want of descriptors or memory.
+ * The process of a LIVE slot of which nothing was kept, by the pid that the
+ * segment has.  *RET_PIDFD is -1 if there is none; then it never learned its
+ * slot, or has died.  Whether that process is still the client is for
+ * slot_sweep to find out, which looks again and again.  The pid may be
+ * anybody's: who was found so is not kept, nor killed.  SHM_ESYSTEM: it cannot
+ * be told, for want of descriptors or memory, or from this pid namespace.
  */
 static int
-lost_find(const struct segment *segment, pid_t pid, int *ret_pidfd)
+lost_find(pid_t pid, int *ret_pidfd)
 {
 	*ret_pidfd = -1;
-	if (pid <= 0 || pid == getpid())
+	if (pid == getpid())
 		return 0;
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0)
-		return errno == EMFILE || errno == ENFILE || errno == ENOMEM
-		    ? SHM_ESYSTEM
-		    : 0;
-	enum proc_mapping mapping = proc_maps(pid, segment->seg.fd);
-	if (mapping == PROC_MAPPED || mapping == PROC_UNKNOWN)
-		*ret_pidfd = pidfd;
-	else
-		close(pidfd);
-	return 0;
+	*ret_pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	if (*ret_pidfd >= 0)
+		return 0;
+	return pid > 0 && (errno == ESRCH || errno == EINVAL || errno == ENOENT)
+	    ? 0
+	    : SHM_ESYSTEM;
 }
 
 static void
@@ -185,6 +180,7 @@ client_take(struct server *server, struct segment *segment,
 		.gid = stats->gid,
 		.command = stats->command,
 		.is_dead = stats->state == SHM_CLIENT_DEAD,
+		.is_read_only = (stats->flags & SHM_CLIENT_READ_ONLY) != 0,
 		.pidfd = -1 };
 	if (entry != NULL) {
 		who.pid = all->name[stats->slot].pid;
@@ -197,7 +193,7 @@ client_take(struct server *server, struct segment *segment,
 	 * no pidfd would be taken for dead. */
 	int error = 0;
 	if (who.pidfd < 0 && !who.is_dead && !segment->is_restored) {
-		error = lost_find(segment, who.pid, &who.pidfd);
+		error = lost_find(who.pid, &who.pidfd);
 		who.is_guessed = true;
 	}
 	if (error == 0)
@@ -205,7 +201,7 @@ client_take(struct server *server, struct segment *segment,
 	else if (who.conn != NULL)
 		conn_close(who.conn, "its process cannot be watched");
 	if (error != 0)
-		log_error("segment %s: no memory or descriptors for pid %d; "
+		log_error("segment %s: pid %d cannot be watched; "
 			  "what it holds stays until the next daemon",
 		    segment->name, (int)who.pid);
 }

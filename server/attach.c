@@ -233,6 +233,11 @@ attach_handle(struct conn *conn, const Proto__AttachRequest *request)
 		conn_close(conn, "it attached twice over one connection");
 		return;
 	}
+	/* Who has given up meanwhile asks again, over another connection. */
+	if (conn_is_ended(conn)) {
+		conn_close(conn, NULL);
+		return;
+	}
 	int error = attempt_run(&attempt, fds, &slot);
 	sent_fd_close(conn);
 	if (error != 0) {
@@ -352,7 +357,10 @@ static void
 on_sent(struct conn *conn)
 {
 	struct slot *slot = conn->owner;
-	if (slot != NULL && !slot->is_conn_kept)
+	if (slot == NULL)
+		return;
+	slot->is_told = true;
+	if (!slot->is_conn_kept)
 		store_slot_conn(&slot->server->store, slot);
 }
 

@@ -83,6 +83,7 @@ static void
 waiting_wake(struct reaper *reaper)
 {
 	struct slot *slot;
+	reaper->woken_ms = server_now_ms();
 	for (int i = 0; i < REAP_WAKE; i++) {
 		slot = TAILQ_FIRST(&reaper->waiting);
 		if (slot == NULL)
@@ -98,7 +99,9 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	struct reaper *reaper = arg;
 	(void)fd;
 	(void)what;
-	if (TAILQ_EMPTY(&reaper->ready))
+	/* Also while there is always something to do for others. */
+	if (TAILQ_EMPTY(&reaper->ready) ||
+	    server_now_ms() - reaper->woken_ms >= REAP_RETRY_MS)
 		waiting_wake(reaper);
 	struct slot *slot = TAILQ_FIRST(&reaper->ready);
 	if (slot != NULL && repair_run(slot->segment)) {

@@ -46,6 +46,7 @@ TAILQ_HEAD(slot_queue, slot);
 struct reaper {
 	struct event *timer;
 	struct slot_queue ready, waiting;
+	uint64_t woken_ms; /* when some of `waiting` had a turn */
 };
 
 struct http;

@@ -58,6 +58,7 @@ slot_open(struct server *server, struct segment *segment, struct conn *conn,
 	slot->pid = conn->peer.pid;
 	slot->uid = conn->peer.uid;
 	slot->gid = conn->peer.gid;
+	slot->is_read_only = (who->flags & SHM_CLIENT_READ_ONLY) != 0;
 	slot->pidfd = pidfd;
 	snprintf(slot->command, sizeof slot->command, "%s", who->command);
 	segment->slots[slot->index] = slot;
@@ -190,15 +191,39 @@ slot_has_ended(const struct slot *slot)
 	return slot->pidfd < 0 || poll(&poll_fd, 1, 0) > 0;
 }
 
+/*
+ * Has SLOT's process left the segment?  One that has just learned its slot has
+ * not mapped it yet: it says so when it has, unless we say first that it is too
+ * late, and then it asks again.  Who may not write does not say it, and has
+ * nothing here but readers' records.
+ */
+static bool
+mapping_is_gone(const struct slot *slot)
+{
+	struct shm_seg *seg = &slot->segment->seg;
+	if (proc_maps(slot->pid, seg->fd) != PROC_GONE)
+		return false;
+	if (slot->is_read_only && !shm_client_has_pins(seg, slot->index))
+		return false;
+	if (!slot->is_read_only && shm_client_take_back(seg, slot->index))
+		return true;
+	/* It was there since; is it now? */
+	return proc_maps(slot->pid, seg->fd) == PROC_GONE;
+}
+
 /* What became of SLOT's process?  True if that ended the slot. */
 static bool
 fate_settle(struct slot *slot)
 {
+	if (!slot->is_told) {
+		slot_end(slot, "it left before it had an answer");
+		return true;
+	}
 	if (slot_has_ended(slot)) {
 		slot_end(slot, "its process has ended");
 		return true;
 	}
-	if (proc_maps(slot->pid, slot->segment->seg.fd) != PROC_GONE)
+	if (!mapping_is_gone(slot))
 		return false;
 	/* The pid may have been reused between the two looks. */
 	slot_end(slot,
@@ -282,6 +307,7 @@ static void
 adopted_fill(struct slot *slot, const struct slot_identity *who)
 {
 	slot->conn = who->conn;
+	slot->is_told = true;
 	slot->index = who->index;
 	slot->generation = who->generation;
 	slot->pid = who->pid;
@@ -289,6 +315,7 @@ adopted_fill(struct slot *slot, const struct slot_identity *who)
 	slot->gid = who->gid;
 	slot->pidfd = who->pidfd;
 	slot->is_guessed = who->is_guessed;
+	slot->is_read_only = who->is_read_only;
 	slot->socket_ended_ms = server_now_ms();
 	snprintf(slot->command, sizeof slot->command, "%s", who->command);
 	if (slot->conn == NULL)

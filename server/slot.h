@@ -41,6 +41,8 @@ struct slot {
 	uint32_t index, generation;
 	enum slot_state state;
 	bool is_conn_kept;
+	bool is_told; /* its client may know that it has it */
+	bool is_read_only;
 	bool is_detached; /* by its client, which is alive */
 	bool is_waiting;  /* in the reaper's waiting queue */
 	bool is_sick;     /* its reclaim failed, and that was logged */
@@ -80,9 +82,10 @@ struct slot_identity {
 	gid_t gid;
 	const char *command; /* as the segment has it */
 	bool is_dead;        /* that daemon knew */
-	bool is_guessed;     /* PIDFD, from the pid in the segment */
-	int pidfd;           /* taken over; -1: it has died */
-	struct conn *conn;   /* or NULL */
+	bool is_read_only;
+	bool is_guessed;   /* PIDFD, from the pid in the segment */
+	int pidfd;         /* taken over; -1: it has died */
+	struct conn *conn; /* or NULL */
 };
 
 /* Go on with it.  SHM_ENOMEM; then its descriptors are closed. */

@@ -102,6 +102,7 @@ shm_client_open(struct shm_seg *seg, const struct shm_identity *who,
 	if (error)
 		return error;
 	slot_clear(seg, client);
+	shm_store(&client->mapped, SHM_MAPPED_NOT_YET);
 	shm_store(&client->generation, shm_load(&client->generation) + 1);
 	shm_store(&client->pid, who->pid);
 	shm_store(&client->uid, who->uid);
@@ -116,6 +117,27 @@ shm_client_open(struct shm_seg *seg, const struct shm_identity *who,
 	*ret_slot = slot;
 	*ret_generation = shm_load(&client->generation);
 	return 0;
+}
+
+bool
+shm_client_has_pins(const struct shm_seg *seg, uint32_t slot)
+{
+	uint64_t owner =
+	    shm_pin_owner(slot, shm_load(&seg->clients[slot].generation));
+	uint32_t n = shm_pins_used(seg);
+
+	for (uint32_t i = SHM_DAEMON_THREAD + 1; i < n; i++)
+		if (shm_get(&seg->pins->pin[i].owner) == owner)
+			return true;
+	return false;
+}
+
+bool
+shm_client_take_back(struct shm_seg *seg, uint32_t slot)
+{
+	uint32_t mapped = SHM_MAPPED_NOT_YET;
+
+	return shm_cas(&seg->clients[slot].mapped, &mapped, SHM_MAPPED_NEVER);
 }
 
 void

@@ -47,6 +47,16 @@ struct shm_identity {
 int shm_client_open(struct shm_seg *seg, const struct shm_identity *who,
     uint32_t *ret_slot, uint32_t *ret_generation) SHM_MUSTCHECK;
 
+/*
+ * Take SLOT back from a client whose process does not have the segment mapped,
+ * for it may be about to.  True: it has not, and asks for another slot when it
+ * does; false: it had it mapped.
+ */
+bool shm_client_take_back(struct shm_seg *seg, uint32_t slot);
+
+/* Has a reader that may not write the segment a record of SLOT's? */
+bool shm_client_has_pins(const struct shm_seg *seg, uint32_t slot);
+
 /* The client in SLOT is dead or has detached: mark it, with the epoch. */
 void shm_client_death(struct shm_seg *seg, uint32_t slot);
 

@@ -310,6 +310,14 @@ enum shm_client_flag {
 	SHM_CLIENT_READ_ONLY = 1u << 0,
 };
 
+/* Has a client that may write the segment mapped it, since it was given its
+ * slot?  Until then what the daemon sees of its process says nothing. */
+enum shm_client_mapped {
+	SHM_MAPPED_NOT_YET,
+	SHM_MAPPED,
+	SHM_MAPPED_NEVER, /* the daemon has taken its slot back */
+};
+
 struct shm_client {
 	/* Daemon only, except where the comment says otherwise. */
 	_Atomic uint32_t state; /* enum shm_client_state */
@@ -322,6 +330,9 @@ struct shm_client {
 	 */
 	_Atomic uint64_t settled;
 	char label[32], command[32];
+	/* Atomic: enum shm_client_mapped; from NOT_YET once, by whichever of
+	 * the two is first. */
+	_Atomic uint32_t mapped;
 
 	/* Below: the client's threads, by relaxed atomic additions, at refill,
 	 * flush and on slow paths; so they lag by what a live cache did. */

@@ -289,6 +289,35 @@ region_reclaim_locked(
 	return 0;
 }
 
+/*
+ * REGION is in no arena: on its way in or out; or it says that it belongs to a
+ * run that has no beginning, and so do some after it, which are done together:
+ * each would look for the beginning again.
+ */
+static void
+outside_reclaim(struct victim *victim, uint32_t region)
+{
+	struct shm_seg *seg = victim->self->seg;
+	uint64_t entry = shm_region_get(seg, region);
+	uint32_t arena = shm_entry_arena(entry), end = region + 1;
+
+	while (
+	    shm_entry_kind(entry) == SHM_REGION_MORE && end < seg->n_regions) {
+		entry = shm_region_get(seg, end);
+		if (shm_entry_kind(entry) != SHM_REGION_MORE ||
+		    shm_entry_arena(entry) != arena)
+			break;
+		end++;
+	}
+	victim->first = region;
+	victim->end = end;
+	victim->looked_at += end - region;
+	for (uint32_t i = region; i < end; i++)
+		claim_reclaim(victim, i, shm_region_get(seg, i));
+	if (!victim->is_daemon)
+		visits_clear(victim, victim->slot);
+}
+
 /* Visit REGION, and the run that it is in.  SHM_ERETRY: its arena could not be
  * locked. */
 static int
@@ -303,9 +332,8 @@ region_reclaim(struct victim *victim, uint32_t region)
 	arena = shm_arena_of(seg, shm_region_off(seg, region), &is_extent);
 	if (!arena ||
 	    (is_extent && !shm_region_run(seg, region, &victim->first, &n))) {
-		claim_reclaim(victim, region, shm_region_get(seg, region));
-		if (!victim->is_daemon)
-			visits_clear(victim, victim->slot);
+		victim->looked_at += region - victim->first;
+		outside_reclaim(victim, region);
 		return 0;
 	}
 	if (is_extent)
@@ -405,6 +433,20 @@ threads_settle(struct shm_seg *seg, uint32_t slot, uint32_t generation)
 			shm_pin_release(seg, i);
 }
 
+/* Has the client in SLOT bits of regions?  A repair may have set some again
+ * after their regions were visited. */
+static bool
+has_regions(const struct shm_seg *seg, uint32_t slot)
+{
+	const _Atomic uint64_t *bits =
+	    seg->client_bits + (uint64_t)slot * seg->n_bit_words;
+
+	for (uint32_t i = 0; i < seg->n_bit_words; i++)
+		if (shm_load(&bits[i]))
+			return true;
+	return false;
+}
+
 /* Does a call that began before EPOCH still go on? */
 static bool
 calls_go_on(const struct shm_seg *seg, uint64_t epoch)
@@ -439,20 +481,6 @@ slot_free(struct shm_seg *seg, struct shm_client *client)
 	shm_bump(&seg->super->recovered_clients, 1);
 	if (was_committing && !shm_commit_recount(seg))
 		seg->has_miscount = true;
-}
-
-/* Has the client in SLOT bits of regions?  A repair may have set some again
- * after their regions were visited. */
-static bool
-has_regions(const struct shm_seg *seg, uint32_t slot)
-{
-	const _Atomic uint64_t *bits =
-	    seg->client_bits + (uint64_t)slot * seg->n_bit_words;
-
-	for (uint32_t i = 0; i < seg->n_bit_words; i++)
-		if (shm_load(&bits[i]))
-			return true;
-	return false;
 }
 
 /* Once in a daemon's life: that looks at every thread record. */

@@ -120,6 +120,7 @@ shm_region_run(const struct shm_seg *seg, uint32_t region, uint32_t *ret_first,
 	while (shm_entry_kind(entry) == SHM_REGION_MORE && first > 0 &&
 	    shm_entry_arena(entry) == arena)
 		entry = shm_region_get(seg, --first);
+	*ret_first = first;
 	if (shm_entry_kind(entry) != SHM_REGION_EXTENTS ||
 	    shm_entry_arena(entry) != arena)
 		return false;
@@ -129,7 +130,6 @@ shm_region_run(const struct shm_seg *seg, uint32_t region, uint32_t *ret_first,
 		    shm_entry_arena(entry) != arena)
 			break;
 	}
-	*ret_first = first;
 	*ret_n = end - first;
 	return true;
 }

@@ -90,7 +90,8 @@ void shm_region_return(struct shm_self *self, uint32_t first, uint32_t n);
 
 /*
  * Where the run of extents around REGION begins, and *RET_N its length in
- * regions; false if REGION isn't in one.
+ * regions; false if REGION isn't in one, and *RET_FIRST is how far down that
+ * was looked for.
  */
 bool shm_region_run(const struct shm_seg *seg, uint32_t region,
     uint32_t *ret_first, uint32_t *ret_n);

@@ -29,6 +29,14 @@ shm_threads_used(const struct shm_seg *seg)
 	return (uint32_t)(have / sizeof(struct shm_thread));
 }
 
+bool
+shm_client_confirm(struct shm_seg *seg, uint32_t slot)
+{
+	uint32_t mapped = SHM_MAPPED_NOT_YET;
+
+	return shm_cas(&seg->clients[slot].mapped, &mapped, SHM_MAPPED);
+}
+
 uint64_t
 shm_thread_owner(const struct shm_seg *seg, uint32_t thread)
 {

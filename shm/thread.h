@@ -73,4 +73,10 @@ uint32_t shm_pins_used(const struct shm_seg *seg);
 /* The record's owner; 0 if its page was never committed. */
 uint64_t shm_thread_owner(const struct shm_seg *seg, uint32_t thread);
 
+/*
+ * Say that the client in SLOT has the segment mapped.  False: the daemon has
+ * taken its slot back meanwhile, and it must ask for another.
+ */
+bool shm_client_confirm(struct shm_seg *seg, uint32_t slot) SHM_MUSTCHECK;
+
 #endif

@@ -147,6 +147,10 @@ api() {
 	api api_process fork_orphans
 }
 
+@test "a child that gives up and asks again has one slot in the end" {
+	api api_process fork_in_vain
+}
+
 @test "a program that is run inherits no descriptor" {
 	api api_process exec_leaks_nothing
 }

@@ -147,6 +147,32 @@ fork_orphans(void)
 	figure_wait("bytes", "allocated", 0);
 }
 
+/* A child that gives up waiting, and tries again, has one slot in the end. */
+static void
+fork_in_vain(void)
+{
+	struct shmalloc_options options = SHMALLOC_OPTIONS_INIT;
+	pid_t daemon = (pid_t)figure("daemon", "pid"), child;
+	struct shmalloc *heap;
+
+	options.attach_timeout_ms = 20;
+	CHECK_EQ(shmalloc_attach(NULL, &options, &heap), 0);
+	CHECK(kill(daemon, SIGSTOP) == 0);
+	child = fork();
+	if (child == 0) {
+		for (int i = 0; i < 20; i++)
+			CHECK(shmalloc_alloc(heap, 100) == 0);
+		CHECK(kill(daemon, SIGCONT) == 0);
+		while (shmalloc_alloc(heap, 100) == 0)
+			(void)usleep(10000);
+		figure_wait("clients", "alive", 2);
+		shmalloc_detach(heap);
+		_exit(0);
+	}
+	child_join(child);
+	shmalloc_detach(heap);
+}
+
 /* How many descriptors has a program that is run from here? */
 static int
 descriptors(void)
@@ -278,6 +304,7 @@ main(int argc, char **argv)
 		{ "free_elsewhere", free_elsewhere },
 		{ "forks", forks },
 		{ "fork_orphans", fork_orphans },
+		{ "fork_in_vain", fork_in_vain },
 		{ "exec_leaks_nothing", exec_leaks_nothing },
 		{ "read_only", read_only },
 		{ "two_segments", two_segments },

@@ -114,13 +114,21 @@ outage_end() {
 	wait_for figure_is .clients.alive 1
 }
 
-@test "a client whose daemon is killed before it answers asks the next" {
-	local shim=$BATS_TEST_TMPDIR/die_at_grant.so
-
-	${CC%% *} -shared -fPIC -o "$shim" \
-	    "$BATS_TEST_DIRNAME/die_at_grant.c"
+# Build $shim, and say where it notes that it has killed a daemon.
+shim_make() {
+	shim=$BATS_TEST_TMPDIR/at_grant.so
+	${CC%% *} -shared -fPIC -o "$shim" "$BATS_TEST_DIRNAME/at_grant.c"
 	export DIED=$BATS_TEST_TMPDIR/died
-	LD_PRELOAD=$shim ASAN_OPTIONS=verify_asan_link_order=0 daemon_start
+}
+
+# Run a function with it.
+with_shim() {
+	LD_PRELOAD=$shim ASAN_OPTIONS=verify_asan_link_order=0 "$@"
+}
+
+@test "a client whose daemon is killed before it answers asks the next" {
+	shim_make
+	with_shim daemon_start
 	pid=$(server_pid)
 	holder_start
 	[ -e "$DIED" ]
@@ -128,6 +136,32 @@ outage_end() {
 	state_is "$HOLDER_PID" alive
 	[ "$(holder_tell alloc 64 10)" = 'done 10' ]
 	figure_is .clients.alive 1
+}
+
+# Is there a client that looks dead to the daemon?
+any_without_mapping() {
+	shmallocctl --json clients |
+	    jq -e 'any(.state == "orphaned" or .state == "reclaimed")'
+}
+
+@test "a client that was taken for gone before it had mapped asks again" {
+	shim_make
+	DIE_AFTER=1 with_shim daemon_start
+	(
+		inherited_close
+		wait_for test -e "$DIED"
+		wait_for any_without_mapping
+		touch "$BATS_TEST_TMPDIR/go"
+	) &
+	watcher=$!
+	DIED= GO=$BATS_TEST_TMPDIR/go with_shim holder_start
+	wait "$watcher"
+	wait_for figure_is .clients.alive 1
+	[ "$(holder_tell alloc 64 1000)" = 'done 1000' ]
+	[ "$(figure .objects)" = 1000 ]
+	kill -KILL "$HOLDER_PID"
+	wait_for state_is "$HOLDER_PID" reclaimed
+	[ "$(figure .objects)" = 0 ]
 }
 
 @test "deaths that no daemon saw are found by the next" {

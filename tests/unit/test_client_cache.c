@@ -116,3 +116,25 @@ Test(client_cache, keeps_what_was_an_extent_before_the_threshold_grew)
 	cr_expect_eq(held(150000), 1);
 	cr_expect_eq(shmalloc_alloc(&heap, 150000), off);
 }
+
+/* What was freed of a client that has gone is not counted off the one that has
+ * its slot now. */
+Test(client_cache, owes_nothing_to_who_came_after)
+{
+	const struct shm_identity who = { .pid = 2 };
+	uint32_t slot, generation;
+	struct shm_client *other;
+
+	cr_assert_eq(shm_client_open(&heap.seg, &who, &slot, &generation), 0);
+	other = &heap.seg.clients[slot];
+	shm_store(&other->held_bytes, 1000);
+	class_fill(64);
+	cache_owe(cache_current, shm_tag_base(slot, generation, SHM_OWNED), 0);
+	shm_store(&other->generation, generation + 1);
+	cache_count_all(cache_current);
+	cr_expect_eq(shm_load(&other->held_bytes), 1000);
+	cache_owe(
+	    cache_current, shm_tag_base(slot, generation + 1, SHM_OWNED), 0);
+	cache_count_all(cache_current);
+	cr_expect_lt(shm_load(&other->held_bytes), 1000);
+}

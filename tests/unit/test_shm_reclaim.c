@@ -275,6 +275,28 @@ Test(reclaim, of_a_run_in_slices_waits_for_readers)
 	cr_expect_eq(fixture_state(seg, first), SHM_FREE);
 }
 
+/* A client may have written whatever it likes over the table of regions. */
+Test(reclaim, of_regions_in_no_run_looks_for_its_beginning_once)
+{
+	uint64_t used = shm_load(&seg->super->watermark);
+	uint32_t n = 3000, first = shm_regions_used(seg);
+
+	shm_store(&seg->super->watermark, (uint64_t)(first + n) * SHM_REGION);
+	for (uint32_t i = first; i < first + n; i++) {
+		shm_store(&seg->regions[i],
+		    shm_region_entry(SHM_REGION_MORE, 0, 2 + i % 2, 0));
+		shm_self_visit(&fixture.other, i);
+	}
+	shm_client_death(seg, fixture.other.slot);
+	cr_assert_eq(
+	    shm_reclaim_step(seg, fixture.other.slot, 100000, &sum), 1);
+	cr_expect_eq(sum.regions, 1);
+	cr_expect_not(has_bits(fixture.other.slot, first, n));
+	for (uint32_t i = first; i < first + n; i++)
+		shm_store(&seg->regions[i], 0);
+	shm_store(&seg->super->watermark, used);
+}
+
 /* Both clients die, and the turn of fixture.self has come before. */
 static void
 both_die(void)
