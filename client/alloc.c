@@ -49,7 +49,7 @@ alloc_range(struct shmalloc *heap, size_t size)
 
 	if (size > cache->range_max || size < SHM_LARGE_MIN - SHM_GRANULE)
 		return alloc_slow(heap, size);
-	chunk = cache_chunk_size(size);
+	chunk = shm_cached_size(size);
 	class = shm_class(chunk);
 	cache_mark(cache);
 	off = cache_pop(cache, class, class < CACHE_EXACT ? 0 : chunk);

@@ -103,7 +103,7 @@ static uint32_t
 class_room(uint32_t class)
 {
 	uint32_t size = shm_class_size(class), n = CACHE_CLASS_BYTES / size;
-	uint32_t least = size < CACHE_ROUND ? CACHE_CLASS_MIN : CACHE_ROUND_MIN;
+	uint32_t least = size < SHM_ROUND ? CACHE_CLASS_MIN : CACHE_ROUND_MIN;
 
 	return n < least ? least : n;
 }

@@ -22,8 +22,7 @@
 #define CACHE_EXACT       62u    /* classes below 1 KiB: one size each */
 #define CACHE_CLASS_BYTES 32768u /* a class holds so much at most */
 #define CACHE_CLASS_MIN   4u     /* or so many chunks, if that is more; */
-#define CACHE_ROUND_MIN   16u    /* so many from CACHE_ROUND on */
-#define CACHE_ROUND       8192u  /* chunks from here on have a class's size */
+#define CACHE_ROUND_MIN   16u    /* so many from SHM_ROUND on */
 #define CACHE_SHARE       8u     /* of limit.hard: what all caches may hold */
 #define CACHE_FIRST       8u     /* chunks that a class begins with */
 #define CACHE_BATCH       64u    /* chunks of a refill at most */
@@ -170,22 +169,6 @@ shmalloc_off cache_alloc_pages(struct cache *cache, size_t size);
 
 /* Note the bytes asked for in a used extent's entry. */
 void cache_note_extent(struct cache *cache, uint64_t off, size_t size);
-
-/*
- * The chunk size for a request of SIZE bytes that goes through the cache: exact
- * below CACHE_ROUND, where most objects are, so that none wastes more than 15
- * bytes.  From there on all chunks of a class serve all its requests, for a
- * sixteenth of their bytes on average: an eighth at most (as in tcmalloc).
- */
-static inline uint32_t
-cache_chunk_size(size_t size)
-{
-	uint32_t chunk = shm_chunk_size(size);
-
-	return chunk <= CACHE_ROUND
-	    ? chunk
-	    : shm_class_size(shm_class(chunk - SHM_GRANULE) + 1);
-}
 
 /* Take a chunk of at least SIZE bytes out of CLASS, which holds several sizes;
  * it is OWNED.  0: there is none. */

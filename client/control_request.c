@@ -111,6 +111,23 @@ shmalloc_control_map(struct shmalloc_control *control, const char *segment,
 }
 
 int
+shmalloc_control_fit(struct shmalloc_control *control, const char *segment,
+    uint64_t size, uint64_t count, struct shmalloc_reply **ret_reply)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__FitRequest fit = PROTO__FIT_REQUEST__INIT;
+
+	fit.has_size_bytes = 1;
+	fit.size_bytes = size;
+	fit.has_count = 1;
+	fit.count = count == 0 ? 1 : count;
+	request.body_case = PROTO__REQUEST__BODY_FIT;
+	request.fit = &fit;
+	return shmalloc_control_request(
+	    control, &request, segment, PROTO__REPLY__BODY_FIT, 1, ret_reply);
+}
+
+int
 shmalloc_control_tune_list(struct shmalloc_control *control,
     const char *segment, const char *name, unsigned flags,
     struct shmalloc_reply **ret_reply)

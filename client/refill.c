@@ -174,7 +174,7 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 static shmalloc_off
 class_alloc(struct cache *cache, size_t size)
 {
-	uint32_t chunk = cache_chunk_size(size), class = shm_class(chunk);
+	uint32_t chunk = shm_cached_size(size), class = shm_class(chunk);
 	struct cache_class *k = &cache->class[class];
 	uint64_t off = cache_pop(cache, class, class < CACHE_EXACT ? 0 : chunk);
 

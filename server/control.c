@@ -59,6 +59,8 @@ static const struct verb verbs[] = {
 	{ PROTO__REQUEST__BODY_VERSION, "version", verb_version, false, true,
 	    NULL },
 	{ PROTO__REQUEST__BODY_LOCKS, "locks", verb_locks, false, false, NULL },
+	{ PROTO__REQUEST__BODY_FIT, "fit", verb_fit, false, false,
+	    verb_fit_work },
 	{ PROTO__REQUEST__BODY_EVICT, "clients evict", verb_evict, true, false,
 	    NULL },
 };

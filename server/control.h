@@ -72,6 +72,7 @@ int verb_stats_work(struct call *call);
 int verb_map_work(struct call *call);
 int verb_trim_work(struct call *call);
 int verb_check_work(struct call *call);
+int verb_fit_work(struct call *call);
 int verb_stats(struct call *call);
 int verb_clients(struct call *call);
 int verb_map(struct call *call);
@@ -89,6 +90,7 @@ int verb_takeover(struct call *call);
 int verb_version(struct call *call);
 int verb_locks(struct call *call);
 int verb_evict(struct call *call);
+int verb_fit(struct call *call);
 
 /* Parts that several answers have. */
 Proto__DaemonInfo *verb_daemon_info(struct call *call);

@@ -20,6 +20,8 @@ const struct command command_table[COMMANDS] = {
 	    "who holds the arenas' locks, since when, and who waited" },
 	[COMMAND_MAP] = { "map", NULL, "", 0, 0, map_run,
 	    "every byte of the segment by what it is used for" },
+	[COMMAND_FIT] = { "fit", NULL, "SIZE", 1, 1, fit_run,
+	    "would an object of SIZE fit, where, and if not why" },
 	[COMMAND_TUNE_LIST] = { "tune", "list", "", 0, 0, tune_list_run,
 	    "the parameters, their values and sources" },
 	[COMMAND_TUNE_GET] = { "tune", "get", "NAME", 1, 1, tune_get_run,

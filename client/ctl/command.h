@@ -13,6 +13,7 @@ enum command_id {
 	COMMAND_CLIENTS_EVICT,
 	COMMAND_LOCKS,
 	COMMAND_MAP,
+	COMMAND_FIT,
 	COMMAND_TUNE_LIST,
 	COMMAND_TUNE_GET,
 	COMMAND_TUNE_SET,
@@ -58,6 +59,7 @@ int stats_run(struct ctl *ctl, int argc, char **argv);
 int clients_run(struct ctl *ctl, int argc, char **argv);
 int evict_run(struct ctl *ctl, int argc, char **argv);
 int locks_run(struct ctl *ctl, int argc, char **argv);
+int fit_run(struct ctl *ctl, int argc, char **argv);
 int map_run(struct ctl *ctl, int argc, char **argv);
 int tune_list_run(struct ctl *ctl, int argc, char **argv);
 int tune_get_run(struct ctl *ctl, int argc, char **argv);

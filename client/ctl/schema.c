@@ -66,6 +66,7 @@ static const struct {
 	{ COMMAND_CLIENTS, "clients", "clients" },
 	{ COMMAND_LOCKS, "locks", "" },
 	{ COMMAND_MAP, "map", "" },
+	{ COMMAND_FIT, "fit", "" },
 	{ COMMAND_TUNE_LIST, "parameters", "parameters" },
 	{ COMMAND_TUNE_SET, "changes", "changes" },
 	{ COMMAND_TRIM, "trimmed", "" },

@@ -87,7 +87,7 @@ places()
 	holder_start
 	holder_tell alloc 100 1000
 	holder_tell publish one 100
-	for command in status 'stats --exact' clients locks map 'tune list' \
+	for command in status 'stats --exact' clients locks map 'fit 1' 'tune list' \
 	    'segment list' roots 'trim --dry-run' 'check' \
 	    'tune set decay_ms=1s --dry-run'; do
 		shmallocctl schema --json | jq -r --arg command "$command" '

@@ -63,7 +63,7 @@ struct shmalloc_control;
  * is not permitted or not there, to `control-ro`, which answers questions but
  * changes nothing.  TIMEOUT_MS bounds the connection and each answer; 0 is 5
  * seconds, and a minute for requests that walk a whole segment (exact
- * statistics, map, trim, check).
+ * statistics, map, fit, trim, check).
  *
  * On success *RET_CONTROL is the caller's, for shmalloc_control_disconnect().
  * SHMALLOC_EUNREACHABLE, SHMALLOC_EPERM, SHMALLOC_ETIMEDOUT, SHMALLOC_EINVAL
@@ -148,6 +148,14 @@ int shmalloc_control_locks(struct shmalloc_control *control,
  */
 int shmalloc_control_map(struct shmalloc_control *control, const char *segment,
     uint32_t arena, uint32_t cells, struct shmalloc_reply **ret_reply);
+
+/*
+ * How many objects of SIZE bytes could be allocated now, "shmalloc.fit/1":
+ * where, whether COUNT (0: 1) of them are among those ("fits"), and what stands
+ * in the way of more ("reason").  SHMALLOC_EBUSY as above.
+ */
+int shmalloc_control_fit(struct shmalloc_control *control, const char *segment,
+    uint64_t size, uint64_t count, struct shmalloc_reply **ret_reply);
 
 /*
  * The tunables, in the list "parameters": all, or the one NAME; with
@@ -326,7 +334,7 @@ typedef void (*shmalloc_metric_fn)(
 
 /*
  * Call FN for everything that the reply named REPLY can have, in order: stats,
- * status, clients, map, parameters, changes, trimmed, checked, segments,
+ * status, clients, map, fit, parameters, changes, trimmed, checked, segments,
  * roots, version or locks.  Needs no daemon.  FN's metric is valid in the
  * call; kind, unit and text for ever.  0 or SHMALLOC_EUNKNOWN.
  */
