@@ -47,6 +47,8 @@ const struct command command_table[COMMANDS] = {
 	    "the statistics of all segments for Prometheus" },
 	[COMMAND_SCHEMA] = { "schema", NULL, "[COMMAND]", 0, 2, schema_run,
 	    "what each value of the JSON output means" },
+	[COMMAND_COMPLETION] = { "completion", NULL, "bash|zsh|fish", 1, 1,
+	    completion_run, "a script that completes words in a shell" },
 	[COMMAND_VERSION] = { "version", NULL, "", 0, 0, version_run,
 	    "the versions of this program and of the daemon" },
 	[COMMAND_HELP] = { "help", NULL, "[COMMAND]", 0, 2, help_run,

@@ -26,6 +26,7 @@ enum command_id {
 	COMMAND_ROOTS,
 	COMMAND_METRICS,
 	COMMAND_SCHEMA,
+	COMMAND_COMPLETION,
 	COMMAND_VERSION,
 	COMMAND_HELP,
 	COMMANDS,
@@ -73,6 +74,7 @@ int segment_destroy_run(struct ctl *ctl, int argc, char **argv);
 int roots_run(struct ctl *ctl, int argc, char **argv);
 int metrics_run(struct ctl *ctl, int argc, char **argv);
 int schema_run(struct ctl *ctl, int argc, char **argv);
+int completion_run(struct ctl *ctl, int argc, char **argv);
 int version_run(struct ctl *ctl, int argc, char **argv);
 int help_run(struct ctl *ctl, int argc, char **argv);
 
