@@ -35,6 +35,8 @@ const struct command command_table[COMMANDS] = {
 	    "give free pages back to the system now" },
 	[COMMAND_CHECK] = { "check", NULL, "", 0, 0, check_run,
 	    "walk everything and prove that it is in order" },
+	[COMMAND_DOCTOR] = { "doctor", NULL, "", 0, 0, doctor_run,
+	    "what in the figures asks for a hand, and what to run" },
 	[COMMAND_SEGMENT_LIST] = { "segment", "list", "", 0, 0,
 	    segment_list_run, "the daemon's segments" },
 	[COMMAND_SEGMENT_CREATE] = { "segment", "create", "NAME", 1, 1,

@@ -20,6 +20,7 @@ enum command_id {
 	COMMAND_TUNE_RESET,
 	COMMAND_TRIM,
 	COMMAND_CHECK,
+	COMMAND_DOCTOR,
 	COMMAND_SEGMENT_LIST,
 	COMMAND_SEGMENT_CREATE,
 	COMMAND_SEGMENT_DESTROY,
@@ -68,6 +69,7 @@ int tune_set_run(struct ctl *ctl, int argc, char **argv);
 int tune_reset_run(struct ctl *ctl, int argc, char **argv);
 int trim_run(struct ctl *ctl, int argc, char **argv);
 int check_run(struct ctl *ctl, int argc, char **argv);
+int doctor_run(struct ctl *ctl, int argc, char **argv);
 int segment_list_run(struct ctl *ctl, int argc, char **argv);
 int segment_create_run(struct ctl *ctl, int argc, char **argv);
 int segment_destroy_run(struct ctl *ctl, int argc, char **argv);

@@ -49,7 +49,7 @@ struct ctl {
 	struct options opt;
 	struct look look;
 	const char *command; /* its name, for messages */
-	bool is_judged;      /* `check` ran: its exit code has fsck's bits */
+	bool is_judged; /* `check` or `doctor` ran: the code is of its kind */
 	struct shmalloc_control *control;
 };
 

@@ -105,6 +105,7 @@ help_all(void)
 	printf("\nSizes: 64K, 1.5G. Times: 500ms, 2s, 10m. Exit: 0 ok, 1 no, "
 	       "2 usage,\n3 no daemon, 4 permission, 5 rejected, 6 version, "
 	       "70 internal error;\ncheck: 0 clean, 1 repaired, 4 left, 8 "
+	       "could not run;\ndoctor: 0 ok, 1 warning, 2 critical, 3 "
 	       "could not run.\nThe options of one command: "
 	       "shmallocctl help COMMAND\n");
 }

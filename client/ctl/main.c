@@ -18,8 +18,10 @@
 #include "client/ctl/option.h"
 #include "client/ctl/text.h"
 
-/* `check` has fsck's codes, also when it could not run. */
-#define EXIT_CHECK_NOT_RUN 8
+/* `check` has fsck's codes and `doctor` Nagios', also when they could not run.
+ */
+#define EXIT_CHECK_NOT_RUN  8
+#define EXIT_DOCTOR_NOT_RUN 3
 
 int
 ctl_exit_code(int r)
@@ -193,6 +195,8 @@ words_run(struct ctl *ctl, int argc, char **argv)
 	code = rest_run(ctl, command, argc - at, argv + at);
 	if (command->run == check_run && code != EXIT_OK && !ctl->is_judged)
 		return EXIT_CHECK_NOT_RUN;
+	if (command->run == doctor_run && code != EXIT_OK && !ctl->is_judged)
+		return EXIT_DOCTOR_NOT_RUN;
 	return code;
 }
 

@@ -58,24 +58,64 @@ schema_find(const struct schema *schema, const char *path)
 /* Which reply a command prints as JSON, and the list that it is, if it prints
  * that alone. */
 static const struct {
-	enum command_id command;
 	const char *reply, *list;
-} outputs[] = {
-	{ COMMAND_STATUS, "status", "" },
-	{ COMMAND_STATS, "stats", "" },
-	{ COMMAND_CLIENTS, "clients", "clients" },
-	{ COMMAND_LOCKS, "locks", "" },
-	{ COMMAND_MAP, "map", "" },
-	{ COMMAND_FIT, "fit", "" },
-	{ COMMAND_TUNE_LIST, "parameters", "parameters" },
-	{ COMMAND_TUNE_SET, "changes", "changes" },
-	{ COMMAND_TRIM, "trimmed", "" },
-	{ COMMAND_CHECK, "checked", "" },
-	{ COMMAND_SEGMENT_LIST, "segments", "segments" },
-	{ COMMAND_ROOTS, "roots", "roots" },
+} outputs[COMMANDS] = {
+	[COMMAND_STATUS] = { "status", "" },
+	[COMMAND_STATS] = { "stats", "" },
+	[COMMAND_CLIENTS] = { "clients", "clients" },
+	[COMMAND_LOCKS] = { "locks", "" },
+	[COMMAND_MAP] = { "map", "" },
+	[COMMAND_FIT] = { "fit", "" },
+	[COMMAND_TUNE_LIST] = { "parameters", "parameters" },
+	[COMMAND_TUNE_SET] = { "changes", "changes" },
+	[COMMAND_TRIM] = { "trimmed", "" },
+	[COMMAND_CHECK] = { "checked", "" },
+	[COMMAND_SEGMENT_LIST] = { "segments", "segments" },
+	[COMMAND_ROOTS] = { "roots", "roots" },
 };
 
-#define OUTPUTS (sizeof(outputs) / sizeof(outputs[0]))
+#define OWN(command, path, kind, unit, text)                                   \
+	{                                                                      \
+		COMMAND_##command,                                             \
+		{                                                              \
+			path, kind, unit, NULL, text                           \
+		}                                                              \
+	}
+
+/* And what commands make themselves. */
+static const struct {
+	enum command_id command;
+	struct shmalloc_metric metric;
+} own[] = {
+	OWN(STATS, "by_client[]", "record", "",
+	    "With --by client: as in the output of clients."),
+	OWN(STATS, "by_lock[]", "record", "",
+	    "With --by lock: as locks[] in the output of locks."),
+	OWN(DOCTOR, "schema", "info", "text", "shmalloc.doctor/1."),
+	OWN(DOCTOR, "level", "info", "text", "ok, warning or critical."),
+	OWN(DOCTOR, "rules", "gauge", "count", "How many rules were applied."),
+	OWN(DOCTOR, "findings[]", "record", "",
+	    "What was found, the worst first."),
+	OWN(DOCTOR, "findings[].rule", "key", "text", "The rule's name."),
+	OWN(DOCTOR, "findings[].level", "info", "text", "warning or critical."),
+	OWN(DOCTOR, "findings[].evidence", "info", "text", "The figures."),
+	OWN(DOCTOR, "findings[].why", "info", "text", "What they mean."),
+	OWN(DOCTOR, "findings[].run", "info", "text",
+	    "A command that shows more, or helps."),
+	OWN(VERSION, "schema", "info", "text", "shmalloc.versions/1."),
+	OWN(VERSION, "shmallocctl", "info", "text", "This program's version."),
+	OWN(VERSION, "shmallocd", "record", "",
+	    "The daemon's answer; null if there is none."),
+	OWN(VERSION, "shmallocd.schema", "info", "text", "shmalloc.version/1."),
+	OWN(VERSION, "shmallocd.version", "info", "text",
+	    "The daemon's version."),
+	OWN(VERSION, "shmallocd.protocol", "info", "number",
+	    "The protocol it speaks."),
+	OWN(VERSION, "shmallocd.layout", "info", "number",
+	    "The layout of its segments."),
+};
+
+#define OWN_N (sizeof(own) / sizeof(own[0]))
 
 /* Where the metrics of one command's output go. */
 struct sink {
@@ -128,37 +168,50 @@ metric_add(void *arg, const struct shmalloc_metric *metric)
 		text_add(sink, path, metric);
 }
 
-static void
-output_add(struct sink *sink, size_t i)
+/* The output of the command ID; false: it has none. */
+static bool
+output_add(struct sink *sink, int id)
 {
-	const struct command *command = &command_table[outputs[i].command];
+	const struct command *command = &command_table[id];
+	bool has_own = false;
 
+	for (size_t i = 0; i < OWN_N; i++)
+		has_own = has_own || (int)own[i].command == id;
+	if (outputs[id].reply == NULL && !has_own)
+		return false;
 	snprintf(sink->command, sizeof(sink->command), "%s%s%s", command->name,
 	    command->verb == NULL ? "" : " ",
 	    command->verb == NULL ? "" : command->verb);
-	sink->list = outputs[i].list;
 	if (sink->array == NULL)
-		printf("%s%s --json:\n", i == 0 ? "" : "\n", sink->command);
-	(void)shmalloc_control_schema(outputs[i].reply, metric_add, sink);
+		printf("%s --json:\n", sink->command);
+	sink->list = "";
+	for (size_t i = 0; i < OWN_N; i++)
+		if ((int)own[i].command == id)
+			metric_add(sink, &own[i].metric);
+	if (outputs[id].reply == NULL)
+		return true;
+	sink->list = outputs[id].list;
+	(void)shmalloc_control_schema(outputs[id].reply, metric_add, sink);
+	return true;
 }
 
-/* Print the outputs of the commands NAME, with VERB (or NULL: all its verbs);
- * NAME NULL: of all.  How many there are. */
+/* The outputs of the commands NAME, with VERB (or NULL: all its verbs); NAME
+ * NULL: of all.  How many there are. */
 static size_t
 outputs_add(struct sink *sink, const char *name, const char *verb)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < OUTPUTS; i++) {
-		const struct command *command =
-		    &command_table[outputs[i].command];
+	for (int i = 0; i < COMMANDS; i++) {
+		const struct command *command = &command_table[i];
 
 		if (name != NULL && strcmp(name, command->name) != 0)
 			continue;
-		if (verb != NULL && strcmp(verb, command->verb) != 0)
+		if (verb != NULL &&
+		    (command->verb == NULL || strcmp(verb, command->verb) != 0))
 			continue;
-		output_add(sink, i);
-		n++;
+		if (output_add(sink, i))
+			n++;
 	}
 	return n;
 }
@@ -179,8 +232,7 @@ schema_run(struct ctl *ctl, int argc, char **argv)
 		sink.array = json_array();
 	if (outputs_add(&sink, argc == 0 ? NULL : argv[0],
 		used == 2 ? argv[1] : NULL) == 0) {
-		text_error(
-		    "'%s' prints nothing that the daemon answers", argv[0]);
+		text_error("'%s' prints no JSON of its own", argv[0]);
 		json_decref(sink.array);
 		return EXIT_FALSE;
 	}
