@@ -12,6 +12,8 @@ const struct command command_table[COMMANDS] = {
 	    "one line: is it up, how did it start, how full is it" },
 	[COMMAND_STATS] = { "stats", NULL, "", 0, 0, stats_run,
 	    "what fills the segment, how fragmented it is, what failed" },
+	[COMMAND_TOP] = { "top", NULL, "", 0, 0, top_run,
+	    "a live view of arenas, clients, bins or locks" },
 	[COMMAND_CLIENTS] = { "clients", NULL, "[PID]", 0, 1, clients_run,
 	    "who holds what, alive or reclaimed" },
 	[COMMAND_CLIENTS_EVICT] = { "clients", "evict", "PID", 1, 1, evict_run,

@@ -9,6 +9,7 @@
 enum command_id {
 	COMMAND_STATUS,
 	COMMAND_STATS,
+	COMMAND_TOP,
 	COMMAND_CLIENTS,
 	COMMAND_CLIENTS_EVICT,
 	COMMAND_LOCKS,
@@ -58,6 +59,7 @@ const struct command *command_find(int argc, char **argv, int *ret_used);
 
 int status_run(struct ctl *ctl, int argc, char **argv);
 int stats_run(struct ctl *ctl, int argc, char **argv);
+int top_run(struct ctl *ctl, int argc, char **argv);
 int clients_run(struct ctl *ctl, int argc, char **argv);
 int evict_run(struct ctl *ctl, int argc, char **argv);
 int locks_run(struct ctl *ctl, int argc, char **argv);

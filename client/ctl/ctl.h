@@ -31,7 +31,9 @@ struct options {
 	bool json, bytes, no_headings, no_color, help, version;
 	bool exact, ascii, is_long, changed, dry_run, all, repair, yes, force;
 	const char *by, *remove, *group, *textfile;
-	double watch; /* seconds; 0: not given */
+	const char *sort;
+	bool batch;
+	double watch, delay; /* seconds; 0: not given */
 	uint64_t count, width, arena;
 	uint64_t size, reserve, quota, mode;
 };

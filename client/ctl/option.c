@@ -35,11 +35,18 @@ const struct option_info option_table[] = {
 	{ "exact", 0, NULL, OPTION_FLAG, AT(exact), 0, 0, ON(STATS),
 	    "walk the segment: nothing lags, objects are counted" },
 	{ "by", 0, "arena|bin|client|lock", OPTION_WORD, AT(by), 0, 0,
-	    ON(STATS), "what a line of the table is" },
+	    ON(STATS) | ON(TOP), "what a line of the table is" },
 	{ "watch", 0, "SECONDS", OPTION_SECONDS, AT(watch), 0, 0, ON(STATS),
 	    "again and again; with --json an object a line" },
-	{ "count", 0, "N", OPTION_COUNT, AT(count), 1, UINT32_MAX,
-	    ON(STATS) | ON(FIT), "N objects (fit), N times (stats --watch)" },
+	{ "count", 'n', "N", OPTION_COUNT, AT(count), 1, UINT32_MAX,
+	    ON(STATS) | ON(FIT) | ON(TOP),
+	    "N objects (fit), N times (the others)" },
+	{ "delay", 'd', "SECONDS", OPTION_SECONDS, AT(delay), 0, 0, ON(TOP),
+	    "how often it looks; else every second" },
+	{ "batch", 'b', NULL, OPTION_FLAG, AT(batch), 0, 0, ON(TOP),
+	    "print rounds of text, as without a terminal" },
+	{ "sort", 0, "COLUMN", OPTION_STRING, AT(sort), 0, 0, ON(TOP),
+	    "by the column of this heading, the largest first" },
 	{ "arena", 0, "N", OPTION_COUNT, AT(arena), 0, 65535,
 	    ON(MAP) | ON(TRIM), "this arena only" },
 	{ "width", 0, "W", OPTION_COUNT, AT(width), 8, 512, ON(MAP),
@@ -208,6 +215,8 @@ parser_make(struct parser *parser, uint64_t commands, bool is_leading)
 			NULL, (int)(256 + i) };
 		if (info->letter != 0)
 			parser->shorts[m++] = info->letter;
+		if (info->letter != 0 && info->arg != NULL)
+			parser->shorts[m++] = ':';
 	}
 }
 
