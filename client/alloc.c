@@ -25,6 +25,7 @@ alloc_slow(struct shmalloc *heap, size_t size)
 {
 	struct cache *cache = cache_enter(heap);
 	shmalloc_off off;
+	uint64_t since;
 
 	if (!cache)
 		return 0;
@@ -32,9 +33,11 @@ alloc_slow(struct shmalloc *heap, size_t size)
 		cache_leave(cache);
 		return errno = EROFS, 0;
 	}
+	since = cache_time(cache);
 	off = cache_alloc(cache, size);
 	if (off)
 		cache_fill_new(cache, off, 0);
+	cache_timed(cache, SHM_LATENCY_ALLOCATE, since);
 	cache_leave(cache);
 	return off;
 }
@@ -205,13 +208,16 @@ free_slow(struct shmalloc *heap, shmalloc_off off)
 {
 	int saved = errno;
 	struct cache *cache;
+	uint64_t since;
 
 	if (off == 0)
 		return;
 	cache = cache_enter(heap);
 	if (cache && !heap->seg.is_read_only) {
+		since = cache_time(cache);
 		threshold_adapt(cache, off);
 		free_checked(cache, off);
+		cache_timed(cache, SHM_LATENCY_FREE, since);
 	}
 	if (cache)
 		cache_leave(cache);

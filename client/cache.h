@@ -18,6 +18,7 @@
 
 #include "client/heap.h"
 #include "shm/heap.h"
+#include "shm/latency.h"
 
 #define CACHE_EXACT       62u    /* classes below 1 KiB: one size each */
 #define CACHE_CLASS_BYTES 32768u /* a class holds so much at most */
@@ -87,6 +88,8 @@ struct cache {
 	 * their stamps; n_gone <= n_stamped <= n_retired <= room_retired. */
 	size_t n_gone, n_stamped, n_retired, room_retired;
 	struct shmalloc_failure failure;
+	uint32_t n_slow;            /* allocations and frees that missed */
+	bool is_timed;              /* the present one is: see shm/latency.h */
 	struct cache *next;         /* of this thread: other attachments */
 	struct cache *next_of_heap; /* Guarded by heap->guard->lock */
 	size_t len;                 /* of the mapping */
@@ -219,6 +222,27 @@ void cache_grow(struct cache *cache, uint32_t class);
 
 /* Put everything that the cache holds back into the arenas. */
 void cache_flush_all(struct cache *cache);
+
+/*
+ * Begin a call that missed; one in SHM_LATENCY_SAMPLE is timed.  Its beginning
+ * for cache_timed(), 0 if it is none of those.
+ */
+static inline uint64_t
+cache_time(struct cache *cache)
+{
+	cache->is_timed = ++cache->n_slow % SHM_LATENCY_SAMPLE == 0;
+	return cache->is_timed ? shm_clock_ns() : 0;
+}
+
+/* It was a WHAT, and ends. */
+static inline void
+cache_timed(struct cache *cache, enum shm_latency what, uint64_t since)
+{
+	cache->is_timed = false;
+	if (since)
+		shm_latency_add(
+		    cache->self.seg->super, what, shm_clock_ns() - since);
+}
 
 /* Apply tunables that have changed; give back what is unused, or what others
  * need. */

@@ -94,6 +94,21 @@ shmalloc_control_locks(struct shmalloc_control *control, const char *segment,
 }
 
 int
+shmalloc_control_latency(struct shmalloc_control *control, const char *segment,
+    unsigned flags, struct shmalloc_reply **ret_reply)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__LatencyRequest latency = PROTO__LATENCY_REQUEST__INIT;
+
+	latency.has_reset = 1;
+	latency.reset = (flags & SHMALLOC_RESET) != 0;
+	request.body_case = PROTO__REQUEST__BODY_LATENCY;
+	request.latency = &latency;
+	return shmalloc_control_request(control, &request, segment,
+	    PROTO__REPLY__BODY_LATENCY, 0, ret_reply);
+}
+
+int
 shmalloc_control_map(struct shmalloc_control *control, const char *segment,
     uint32_t arena, uint32_t cells, struct shmalloc_reply **ret_reply)
 {

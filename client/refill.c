@@ -147,6 +147,7 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 {
 	struct cache_class *k = &cache->class[class];
 	uint64_t off[CACHE_BATCH];
+	uint64_t since = cache->is_timed ? shm_clock_ns() : 0;
 	uint32_t got;
 
 	/* Where they are taken one by one, a class grows only as it runs full.
@@ -168,6 +169,9 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 	shm_add(&cache->self.client->refills, 1);
 	shm_add(&cache->self.client->cache_misses, 1);
 	own(cache, off[0]);
+	if (since)
+		shm_latency_add(cache->self.seg->super, SHM_LATENCY_REFILL,
+		    shm_clock_ns() - since);
 	return off[0];
 }
 

@@ -9,7 +9,7 @@
  *
  * A record of a list has its KEY fields as labels (`id` by the name of the
  * series of the list, so arena="0"), and what describes it in words makes up a
- * series of its own, NAME_info, whose value is 1.
+ * series of its own, NAME_info, whose value is 1.  Latencies are histograms.
  */
 #include "proto/prometheus.h"
 
@@ -289,6 +289,51 @@ set_make(const struct set *above, const ProtobufCFieldDescriptor *field,
 	return 0;
 }
 
+/* ---- Histograms -----------------------------------------------------------
+ */
+
+/* Their buckets' ends in ns, powers of 4: those of the messages are finer, and
+ * each power of 2 is one of them. */
+#define BUCKET_FIRST 64
+#define BUCKETS      14
+
+/* How many took less than NS. */
+static uint64_t
+latency_below(const Proto__Latency *latency, double ns)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < latency->n_buckets; i++)
+		if (latency->buckets[i]->below_seconds * 1e9 <= ns * 1.001)
+			n += latency->buckets[i]->n;
+	return n;
+}
+
+static void
+histogram_write(FILE *out, const struct set *set)
+{
+	static const char series[] = "shmalloc_latency_seconds";
+
+	head_write(out, series, "histogram", set->record->text);
+	for (size_t i = 0; i < set->n; i++) {
+		const Proto__Latency *latency =
+		    (const Proto__Latency *)set->member[i].message;
+		const char *labels = set->member[i].labels;
+		double ns = BUCKET_FIRST;
+
+		for (int j = 0; j < BUCKETS; j++, ns *= 4)
+			fprintf(out, "%s_bucket{%s,le=\"%.10g\"} %" PRIu64 "\n",
+			    series, labels, ns / 1e9,
+			    latency_below(latency, ns));
+		fprintf(out, "%s_bucket{%s,le=\"+Inf\"} %" PRIu64 "\n", series,
+		    labels, latency->count);
+		fprintf(out, "%s_sum{%s} %.10g\n", series, labels,
+		    latency->sum_seconds);
+		fprintf(out, "%s_count{%s} %" PRIu64 "\n", series, labels,
+		    latency->count);
+	}
+}
+
 static int set_write(FILE *out, const struct set *set);
 
 static int
@@ -298,7 +343,9 @@ records_write(FILE *out, const struct set *set,
 	struct set below;
 	int r = set_make(set, field, record, &below);
 
-	if (r == 0)
+	if (r == 0 && below.type == &proto__latency__descriptor)
+		histogram_write(out, &below);
+	else if (r == 0)
 		r = set_write(out, &below);
 	set_release(&below);
 	return r;

@@ -10,6 +10,7 @@
 #include "server/log.h"
 #include "server/proc.h"
 #include "server/server.h"
+#include "shm/latency.h"
 
 #define IDLE_MS (5u * 60 * 1000)
 
@@ -63,6 +64,8 @@ static const struct verb verbs[] = {
 	    verb_fit_work },
 	{ PROTO__REQUEST__BODY_EVICT, "clients evict", verb_evict, true, false,
 	    NULL },
+	{ PROTO__REQUEST__BODY_LATENCY, "latency", verb_latency, false, false,
+	    NULL },
 };
 
 static const struct verb *
@@ -74,10 +77,12 @@ verb_find(Proto__Request__BodyCase body)
 	return NULL;
 }
 
-/* A repair changes the segment, looking does not. */
+/* A repair or a reset changes the segment, looking does not. */
 static bool
 verb_changes(const struct verb *verb, const Proto__Request *request)
 {
+	if (verb->body == PROTO__REQUEST__BODY_LATENCY)
+		return request->latency->reset;
 	if (verb->body == PROTO__REQUEST__BODY_CHECK)
 		return request->check->repair;
 	return verb->is_change;
@@ -100,6 +105,14 @@ call_fail(
 	    subject != NULL ? pool_strdup(call->pool, subject) : NULL;
 	call->reply->body_case = PROTO__REPLY__BODY__NOT_SET;
 	return error;
+}
+
+void
+call_timed(const struct call *call)
+{
+	if (call->segment != NULL)
+		shm_latency_add(call->segment->seg.super, SHM_LATENCY_CONTROL,
+		    shm_clock_ns() - call->since_ns);
 }
 
 int
@@ -257,7 +270,8 @@ on_message(struct conn *conn, const ProtobufCMessage *message)
 		.request = (const Proto__Request *)message,
 		.reply = &reply,
 		.pool = &pool,
-		.fd = -1 };
+		.fd = -1,
+		.since_ns = shm_clock_ns() };
 	CALL_PUT(&reply, protocol, PROTO_VERSION);
 	CALL_PUT(&reply, error, 0);
 	who_write(&call);
@@ -266,6 +280,7 @@ on_message(struct conn *conn, const ProtobufCMessage *message)
 		log_debug("%s: refused: %s", call.who, reply.message);
 	if (is_job)
 		return;
+	call_timed(&call);
 	conn_send(conn, &reply.base, &call.fd, call.fd >= 0 ? 1 : 0);
 	pool_release(&pool);
 }

@@ -27,6 +27,7 @@ struct call {
 	struct pool *pool; /* of all that the reply points to */
 	void *work;        /* of its work function, see struct verb */
 	int fd;            /* goes with the reply, or -1 */
+	uint64_t since_ns; /* when it began */
 	char who[96];      /* for the log */
 	/* If it has no connection, told of the answer: see control_ask(). */
 	void (*done)(struct call *call);
@@ -45,6 +46,9 @@ void control_ask(struct server *server, const Proto__Request *request,
 /* Answer ERROR, about SUBJECT (or NULL), and what is wrong.  Gives ERROR. */
 int call_fail(struct call *call, int error, const char *subject,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* CALL's answer is about to go: how long that took is counted. */
+void call_timed(const struct call *call);
 
 /* Answer that it is done; 0. */
 int call_done(struct call *call);
@@ -91,6 +95,7 @@ int verb_version(struct call *call);
 int verb_locks(struct call *call);
 int verb_evict(struct call *call);
 int verb_fit(struct call *call);
+int verb_latency(struct call *call);
 
 /* Parts that several answers have. */
 Proto__DaemonInfo *verb_daemon_info(struct call *call);
@@ -104,6 +109,8 @@ void verb_arenas_put(
     struct call *call, const struct shm_stats *stats, Proto__Stats *to);
 void verb_bins_put(
     struct call *call, const struct shm_stats *stats, Proto__Stats *to);
+/* How long operations take, into an array of *RET_N. */
+Proto__Latency **verb_latencies(struct call *call, size_t *ret_n);
 /* The text at FROM, at most LEN bytes of any content, as printable ASCII. */
 char *verb_text(struct call *call, const char *from, size_t len);
 

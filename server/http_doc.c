@@ -30,6 +30,7 @@ static const struct http_doc_kind kinds[] = {
 	{ "/stats.json", PROTO__REQUEST__BODY_STATS, NULL, true },
 	{ "/clients.json", PROTO__REQUEST__BODY_CLIENTS, "clients", true },
 	{ "/locks.json", PROTO__REQUEST__BODY_LOCKS, NULL, true },
+	{ "/latency.json", PROTO__REQUEST__BODY_LATENCY, NULL, true },
 	{ "/map.json", PROTO__REQUEST__BODY_MAP, NULL, true },
 	{ "/segments.json", PROTO__REQUEST__BODY_SEGMENT_LIST, "segments",
 	    false },
@@ -176,6 +177,7 @@ doc_make(struct http_doc *doc)
 	Proto__StatsRequest stats = PROTO__STATS_REQUEST__INIT;
 	Proto__ClientsRequest clients = PROTO__CLIENTS_REQUEST__INIT;
 	Proto__LocksRequest locks = PROTO__LOCKS_REQUEST__INIT;
+	Proto__LatencyRequest latency = PROTO__LATENCY_REQUEST__INIT;
 	Proto__MapRequest map = PROTO__MAP_REQUEST__INIT;
 	Proto__SegmentListRequest list = PROTO__SEGMENT_LIST_REQUEST__INIT;
 	CALL_PUT(&request, protocol, PROTO_VERSION);
@@ -190,6 +192,9 @@ doc_make(struct http_doc *doc)
 		break;
 	case PROTO__REQUEST__BODY_LOCKS:
 		request.locks = &locks;
+		break;
+	case PROTO__REQUEST__BODY_LATENCY:
+		request.latency = &latency;
 		break;
 	case PROTO__REQUEST__BODY_MAP:
 		request.map = &map;

@@ -95,6 +95,7 @@ job_finish(struct job *job)
 		job->error = job->run(&job->call);
 	if (conn != NULL) {
 		conn->owner = NULL;
+		call_timed(&job->call);
 		conn_send(conn, &job->reply.base, NULL, 0);
 	} else if (job->call.done != NULL) {
 		job->call.done(&job->call);

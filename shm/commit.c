@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "shm/latency.h"
 #include "shm/memory.h"
 
 #define COMMIT_PAGES_BITS 40
@@ -232,6 +233,7 @@ pages_allocate(struct shm_seg *seg, uint64_t first, uint64_t last)
 {
 	off_t off = (off_t)(first * SHM_PAGE);
 	off_t len = (off_t)((last - first) * SHM_PAGE);
+	uint64_t since = shm_clock_ns();
 	int result;
 
 	do
@@ -240,6 +242,7 @@ pages_allocate(struct shm_seg *seg, uint64_t first, uint64_t last)
 	if (result != 0)
 		return SHM_ESYSTEM;
 	(void)madvise(seg->base + off, (size_t)len, MADV_POPULATE_WRITE);
+	shm_latency_add(seg->super, SHM_LATENCY_EXTEND, shm_clock_ns() - since);
 	return 0;
 }
 

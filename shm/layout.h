@@ -168,6 +168,20 @@ enum shm_failure {
 	SHM_FAILURES,
 };
 
+/* What is timed: see shm/latency.h. */
+enum shm_latency {
+	SHM_LATENCY_ALLOCATE,  /* allocations that miss the cache, one in */
+	SHM_LATENCY_FREE,      /* SHM_LATENCY_SAMPLE; such frees */
+	SHM_LATENCY_REFILL,    /* of those, refilling a class */
+	SHM_LATENCY_EXTEND,    /* getting pages from the system */
+	SHM_LATENCY_LOCK_WAIT, /* sleeping on an arena's lock */
+	SHM_LATENCY_CONTROL,   /* an operator's request */
+	SHM_LATENCIES,
+};
+
+#define SHM_LATENCY_BUCKETS 128u
+#define SHM_LATENCY_SAMPLE  16u
+
 struct shm_super {
 	/* Constant after creation. */
 	uint64_t magic;
@@ -227,6 +241,14 @@ struct shm_super {
 	_Atomic uint64_t peak[SHM_PEAKS];
 	_Atomic uint64_t peak_live, peak_footprint;
 	_Atomic uint64_t crashes; /* daemons that did not stop, but ended */
+
+	/* Atomic: how many operations took how long, and all of them, ns. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t
+	    latency[SHM_LATENCIES][SHM_LATENCY_BUCKETS];
+	_Atomic uint64_t latency_ns[SHM_LATENCIES];
+	/* Daemon only: they begin there, in seconds since the epoch; 0: with
+	 * the segment. */
+	_Atomic uint64_t latency_since;
 };
 
 /* Written by the daemon only; copied by clients when `generation` changed. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shm/commit.h"
+#include "shm/latency.h"
 #include "shm/thread.h"
 
 #define INSIST         4 /* waits for one certain lock */
@@ -100,15 +101,6 @@ holder_is_dead(const struct shm_seg *seg, uint32_t word, uint64_t epoch)
 	    shm_load(&seg->clients[slot].death) < epoch;
 }
 
-static uint64_t
-clock_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static void
 sleep_count(struct shm_arena *arena, uint64_t us)
 {
@@ -138,7 +130,7 @@ shm_arena_wait(struct shm_arena *arena, struct shm_self *self)
 	struct timespec timeout = { (time_t)(ms / 1000),
 		(long)(ms % 1000) * 1000000 };
 	uint32_t word = shm_load(&arena->lock);
-	uint64_t before, since;
+	uint64_t before, since, ns;
 
 	if (word == 0)
 		return;
@@ -155,10 +147,12 @@ shm_arena_wait(struct shm_arena *arena, struct shm_self *self)
 	before = shm_load(&self->seg->super->epoch);
 	shm_add(&arena->slept, 1);
 	shm_add(&self->client->sleeps, 1);
-	since = clock_us();
+	since = shm_clock_ns();
 	(void)syscall(
 	    SYS_futex, &arena->lock, FUTEX_WAIT, word, &timeout, NULL, 0);
-	sleep_count(arena, clock_us() - since);
+	ns = shm_clock_ns() - since;
+	sleep_count(arena, ns / 1000);
+	shm_latency_add(self->seg->super, SHM_LATENCY_LOCK_WAIT, ns);
 	if (shm_load(&arena->lock) == word &&
 	    holder_is_dead(self->seg, word, before))
 		shm_add(&arena->slept_on_dead, 1);

@@ -15,13 +15,38 @@ struct sample {
 	Proto__ArenaStats arena[2];
 	Proto__ArenaStats *arenas[2];
 	Proto__Lock lock;
+	Proto__Latency latency, *latencies[1];
+	Proto__LatencyBucket bucket[2], *buckets[2];
 	char name[32];
 };
 
 static struct sample sample[2];
 static Proto__Stats *list[2] = { &sample[0].stats, &sample[1].stats };
-static char ok_word[] = "ok";
+static char ok_word[] = "ok", free_word[] = "free";
 static char *text;
+
+/* Seven of less than 80 ns, two of less than 1 us. */
+static void
+latency_make(struct sample *s)
+{
+	proto__latency__init(&s->latency);
+	for (int i = 0; i < 2; i++) {
+		proto__latency_bucket__init(&s->bucket[i]);
+		s->bucket[i].has_below_seconds = s->bucket[i].has_n = 1;
+		s->bucket[i].below_seconds = i == 0 ? 80e-9 : 1024e-9;
+		s->bucket[i].n = i == 0 ? 7 : 2;
+		s->buckets[i] = &s->bucket[i];
+	}
+	s->latency.operation = free_word;
+	s->latency.has_count = s->latency.has_sum_seconds = 1;
+	s->latency.count = 9;
+	s->latency.sum_seconds = 2.5e-6;
+	s->latency.n_buckets = 2;
+	s->latency.buckets = s->buckets;
+	s->latencies[0] = &s->latency;
+	s->stats.n_latency = 1;
+	s->stats.latency = s->latencies;
+}
 
 static void
 sample_make(struct sample *s, const char *name, uint64_t allocated)
@@ -55,6 +80,7 @@ sample_make(struct sample *s, const char *name, uint64_t allocated)
 	s->arena[1].lock = &s->lock;
 	s->stats.n_arenas = 2;
 	s->stats.arenas = s->arenas;
+	latency_make(s);
 }
 
 static void
@@ -124,6 +150,33 @@ Test(proto_prometheus, a_list_s_records_are_told_apart_by_their_keys)
 			      "segment=\"default\",arena=\"1\"} 9\n"),
 	    1);
 	cr_expect_eq(count_of("shmalloc_arena_lock_busy_total{"), 2);
+}
+
+Test(proto_prometheus, latencies_are_histograms)
+{
+	static const char *const lines[] = {
+		"_bucket{segment=\"default\",operation=\"free\",le=\"6.4e-08\"}"
+		" "
+		"0\n",
+		"_bucket{segment=\"default\",operation=\"free\","
+		"le=\"2.56e-07\"} 7\n",
+		"_bucket{segment=\"default\",operation=\"free\","
+		"le=\"1.024e-06\"} 9\n",
+		"_bucket{segment=\"default\",operation=\"free\",le=\"+Inf\"} "
+		"9\n",
+		"_sum{segment=\"default\",operation=\"free\"} 2.5e-06\n",
+		"_count{segment=\"default\",operation=\"free\"} 9\n",
+	};
+	char line[256];
+
+	cr_expect_eq(
+	    count_of("# TYPE shmalloc_latency_seconds histogram\n"), 1);
+	cr_expect_eq(count_of("shmalloc_latency_"), 2 + 2 * (15 + 2));
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		snprintf(
+		    line, sizeof(line), "shmalloc_latency_seconds%s", lines[i]);
+		cr_expect_eq(count_of(line), 1, "%s", line);
+	}
 }
 
 Test(proto_prometheus, words_are_labels_of_an_info_series)

@@ -111,6 +111,7 @@ enum shmalloc_control_flags {
 	SHMALLOC_DRY_RUN = 1u << 2, /* say what would be done */
 	SHMALLOC_REPAIR = 1u << 3,
 	SHMALLOC_FORCE = 1u << 4, /* also while clients are attached */
+	SHMALLOC_RESET = 1u << 8, /* count anew from here */
 };
 
 /* Whether the segment is served, by whom, how full: a record of
@@ -141,6 +142,14 @@ int shmalloc_control_evict(
 /* The arenas' locks, "shmalloc.locks/1": who holds each, and since when. */
 int shmalloc_control_locks(struct shmalloc_control *control,
     const char *segment, struct shmalloc_reply **ret_reply);
+
+/*
+ * How long operations take, "shmalloc.latency/1", since the segment was made or
+ * the last time that somebody asked with SHMALLOC_RESET: then they are counted
+ * anew after this answer.
+ */
+int shmalloc_control_latency(struct shmalloc_control *control,
+    const char *segment, unsigned flags, struct shmalloc_reply **ret_reply);
 
 /*
  * What lies where, "shmalloc.map/1", in at most CELLS cells (0: 1024);
