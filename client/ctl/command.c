@@ -20,6 +20,8 @@ const struct command command_table[COMMANDS] = {
 	    "kill a client; what it held comes back" },
 	[COMMAND_LOCKS] = { "locks", NULL, "", 0, 0, locks_run,
 	    "who holds the arenas' locks, since when, and who waited" },
+	[COMMAND_LATENCY] = { "latency", NULL, "", 0, 0, latency_run,
+	    "how long operations take" },
 	[COMMAND_MAP] = { "map", NULL, "", 0, 0, map_run,
 	    "every byte of the segment by what it is used for" },
 	[COMMAND_FIT] = { "fit", NULL, "SIZE", 1, 1, fit_run,

@@ -13,6 +13,7 @@ enum command_id {
 	COMMAND_CLIENTS,
 	COMMAND_CLIENTS_EVICT,
 	COMMAND_LOCKS,
+	COMMAND_LATENCY,
 	COMMAND_MAP,
 	COMMAND_FIT,
 	COMMAND_TUNE_LIST,
@@ -63,6 +64,7 @@ int top_run(struct ctl *ctl, int argc, char **argv);
 int clients_run(struct ctl *ctl, int argc, char **argv);
 int evict_run(struct ctl *ctl, int argc, char **argv);
 int locks_run(struct ctl *ctl, int argc, char **argv);
+int latency_run(struct ctl *ctl, int argc, char **argv);
 int fit_run(struct ctl *ctl, int argc, char **argv);
 int map_run(struct ctl *ctl, int argc, char **argv);
 int tune_list_run(struct ctl *ctl, int argc, char **argv);

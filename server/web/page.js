@@ -14,6 +14,7 @@ const PATIENCE_MS = 5000;
 /* A walk of gigabytes takes its time. */
 const MAP_PATIENCE_MS = 60000;
 const POINTS = 300;
+const WINDOW = 10;
 const CHART_HEIGHT = 180;
 const ABSENT = "–";
 
@@ -70,6 +71,16 @@ function duration(seconds) {
 const seconds = (x) =>
 	x === null || x === undefined ? ABSENT : x.toFixed(3) + " s";
 
+/* How long something takes. */
+function short_time(x) {
+	if (x === null || x === undefined)
+		return ABSENT;
+	for (const [unit, length] of [["s", 1], ["ms", 1e-3], ["µs", 1e-6]])
+		if (x >= length)
+			return Number((x / length).toPrecision(3)) + " " + unit;
+	return Number((x * 1e9).toPrecision(3)) + " ns";
+}
+
 /* Put VALUE into the element ID as FORMAT writes it, and as it is. */
 function put(id, value, format) {
 	const element = $(id);
@@ -109,14 +120,16 @@ const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5], [1, 4]];
 /*
  * A chart in the element ID: values_of(stats, before, seconds) gives what is
  * added to each line, by name; null is a gap.  FORMAT writes values; MOST is
- * the top of the scale, or null for that of the values.
+ * the top of the scale, or null for that of the values; with IS_LOG it has a
+ * line for each power of ten.
  */
 class Chart {
-	constructor(id, format, most, values_of) {
+	constructor(id, format, most, values_of, is_log) {
 		this.root = $(id);
 		this.format = format;
 		this.most = most;
 		this.values_of = values_of;
+		this.is_log = is_log === true;
 		/* Of bytes, powers of two. */
 		this.steps = format === bytes
 		    ? [...Array(50).keys()].map((i) => 2 ** i) : undefined;
@@ -175,15 +188,20 @@ class Chart {
 			height: CHART_HEIGHT,
 			legend: { show: false },
 			cursor: { y: false, drag: { x: false, y: false } },
-			scales: { y: { range: (u, min, max) =>
-			    [0, most !== null ? most : max > 0 ? max * 1.1 : 1] } },
+			scales: { y: this.is_log
+			    ? { distr: 3, range: (u, min, max) => [
+				10 ** Math.floor(Math.log10(min > 0 ? min : 1e-7)),
+				10 ** Math.ceil(Math.log10(max > 0 ? max : 1e-5)) ] }
+			    : { range: (u, min, max) => [0,
+				most !== null ? most : max > 0 ? max * 1.1 : 1] } },
 			axes: [
 				Object.assign({ size: 32, space: 90,
 				    values: (u, splits) => splits.map(clock) },
 				    axis),
 				Object.assign({ size: 72, incrs: this.steps,
-				    values: (u, splits) =>
-					splits.map((v) => this.format(v)) },
+				    values: (u, splits) => splits.map((v) =>
+					v === null || !this.is_tick(v)
+					    ? "" : this.format(v)) },
 				    axis),
 			],
 			series: [{}].concat(this.names.map((name, i) => ({
@@ -199,6 +217,12 @@ class Chart {
 		}, [this.times, ...this.lines], this.root);
 		this.plot.root.setAttribute("role", "img");
 		this.keys_make();
+	}
+
+	/* Of a logarithmic scale the powers of ten. */
+	is_tick(v) {
+		const power = Math.log10(v);
+		return !this.is_log || Math.abs(power - Math.round(power)) < 1e-6;
 	}
 
 	keys_make() {
@@ -235,6 +259,24 @@ class Chart {
 
 const clock = (t) => new Date(t * 1000).toLocaleTimeString("en-GB");
 
+/*
+ * The quantile Q of what the histogram NOW has that BEFORE, an older answer's,
+ * had not; null if there is nothing.
+ */
+function quantile(now, before, q) {
+	const old = new Map(
+	    (before?.buckets ?? []).map((b) => [b.below_seconds, b.n]));
+	const fresh = now.buckets.map((b) => [b.below_seconds,
+	    Math.max(0, b.n - (old.get(b.below_seconds) ?? 0))]);
+	let left = q * fresh.reduce((sum, [, n]) => sum + n, 0);
+	for (const [below, n] of fresh) {
+		left -= n;
+		if (n > 0 && left <= 0)
+			return below;
+	}
+	return null;
+}
+
 /* The difference of a counter a second; null where it began anew. */
 const differ = (now, before, seconds) =>
 	before === undefined || now < before ? null : (now - before) / seconds;
@@ -262,6 +304,10 @@ const charts = [
 	new Chart("fragmentation", percent, 1, (s) =>
 		Object.fromEntries(s.fragmentation.unusable.map((u) =>
 		    [bytes(u.size_bytes).replace(".0 ", " "), u.ratio]))),
+	new Chart("latency", short_time, null, (s) =>
+		Object.fromEntries(s.latency.map((now, i) =>
+		    [now.operation.replace("_", " "),
+			quantile(now, past[0]?.latency[i], 0.99)])), true),
 ];
 
 /* ---- Tables -------------------------------------------------------------- */
@@ -397,6 +443,22 @@ const locks = new Table("locks", [
 ], (l) => l.arena_state === "sick" || l.holder_state === "stopped" ||
     l.holder_state === "dead" ? "alarm" : "");
 
+const latencies = new Table("latencies", [
+	{ title: "Operation", value: (l) => l.operation,
+	    look: (name) => name.replace("_", " ") },
+	{ title: "Timed", value: (l) => l.count, look: count, class: "n" },
+	{ title: "P50", value: (l) => l.p50_seconds, look: short_time,
+	    class: "n" },
+	{ title: "P99", value: (l) => l.p99_seconds, look: short_time,
+	    class: "n" },
+	{ title: "P99.9", value: (l) => l.p999_seconds, look: short_time,
+	    class: "n less" },
+	{ title: "Most", value: (l) => l.most_seconds, look: short_time,
+	    class: "n" },
+	{ title: "Sum", value: (l) => l.sum_seconds, look: short_time,
+	    class: "n less" },
+], () => "");
+
 /* ---- The map ------------------------------------------------------------- */
 
 const CELL = 11, GAP = 1;
@@ -501,6 +563,8 @@ function map_draw() {
 
 let segment = "default", is_paused = false, before = null, map_ms = 0;
 let generation = 0;
+/* The last answers, the oldest first: what "of late" means. */
+let past = [];
 
 /* While no daemon runs its socket is kept, and who asks waits. */
 async function ask(name, patience_ms) {
@@ -552,9 +616,13 @@ function stats_put(s) {
 		return;
 	tiles_put(s);
 	daemon_put(s);
+	latencies.put(s.latency);
 	for (const chart of charts)
 		chart.add(s.time, chart.values_of(s, before ?? undefined, dt));
 	before = s;
+	past.push(s);
+	if (past.length > WINDOW)
+		past.shift();
 }
 
 async function segments_put() {
@@ -613,6 +681,7 @@ $("segment").addEventListener("change", (event) => {
 	segment = event.target.value;
 	generation++;
 	before = null;
+	past = [];
 	map.data = null;
 	map_ms = 0;
 	charts.forEach((chart) => chart.clear());

@@ -43,7 +43,8 @@ identity_holds()
 
 @test 'a segment that does not exist is rejected, and the message names it' {
 	daemon_start
-	for word in status stats clients locks map 'tune list' trim roots; do
+	for word in status stats clients locks latency map 'tune list' trim \
+	    roots; do
 		run -5 --separate-stderr shmallocctl --segment nowhere $word
 		[ -z "$output" ]
 		[[ $stderr == *nowhere* ]]

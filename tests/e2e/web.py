@@ -73,6 +73,10 @@ async def values(page, base):
     claim(shown == [str(c["held_bytes"]) for c in clients], "held is", shown)
     shown = await column(page, "locks", "Taken")
     claim(len(shown) == len(locks["locks"]), "locks are", shown)
+    latency = ctl("latency")["latency"]
+    shown = (await column(page, "latencies", "P99"))[:5]
+    claim([float(p or 0) for p in shown] ==
+          [o["p99_seconds"] or 0 for o in latency[:5]], "P99 are", shown)
     await page.click("#map-now")
     for kind in heap_map["legend"]:
         selector = f'#map-legend [data-class="{kind["name"]}"]'
