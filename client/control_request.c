@@ -109,6 +109,22 @@ shmalloc_control_latency(struct shmalloc_control *control, const char *segment,
 }
 
 int
+shmalloc_control_events(struct shmalloc_control *control, const char *segment,
+    uint64_t after, uint32_t most, struct shmalloc_reply **ret_reply)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__EventsRequest events = PROTO__EVENTS_REQUEST__INIT;
+
+	events.has_after = events.has_most = 1;
+	events.after = after;
+	events.most = most;
+	request.body_case = PROTO__REQUEST__BODY_EVENTS;
+	request.events = &events;
+	return shmalloc_control_request(control, &request, segment,
+	    PROTO__REPLY__BODY_EVENTS, 0, ret_reply);
+}
+
+int
 shmalloc_control_map(struct shmalloc_control *control, const char *segment,
     uint32_t arena, uint32_t cells, struct shmalloc_reply **ret_reply)
 {

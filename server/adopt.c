@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/segment.h"
 #include "server/slot.h"
@@ -80,6 +81,8 @@ segment_try(struct server *server, struct kept_list *kept, struct kept *entry)
 	}
 	evict_take(segment, kept);
 	tune_recover(segment, &server->config);
+	journal_note(JOURNAL_SEGMENT, segment, NULL, "taken over, %s",
+	    segment_start_names[segment->start]);
 	log_info("segment %s: taken over, %s", segment->name,
 	    segment_start_names[segment->start]);
 	return true;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/shmalloc.pb-c.h"
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/proc.h"
 #include "server/server.h"
@@ -254,6 +255,9 @@ attach_handle(struct conn *conn, const Proto__AttachRequest *request)
 		return;
 	}
 	conn->owner = slot;
+	journal_note(JOURNAL_ATTACH, attempt.segment, slot,
+	    "attached%s as slot %" PRIu32,
+	    attempt.is_read_only ? " read-only" : "", slot->index);
 	log_info("segment %s: pid %d (%s) of user %u attached%s as slot "
 		 "%" PRIu32,
 	    attempt.segment->name, (int)slot->pid, slot->command,
@@ -322,14 +326,20 @@ misuse_handle(struct conn *conn, const Proto__MisuseReport *report)
 		kind = PROTO__MISUSE_KIND__MISUSE_UNKNOWN;
 	if (!shm_client_read(&slot->segment->seg, slot->index, &client))
 		client.label[0] = '\0';
-	if (log_allowed(&slot->segment->misuse_limit, &more))
-		log_warn("segment %s: pid %d (%s, label '%s'), thread %" PRIu32
-			 ": %s at offset %#" PRIx64 ", %" PRIu64
-			 " times (and %u more reports); mend the program, or "
-			 "set misuse=abort to get its core",
-		    slot->segment->name, (int)slot->pid, slot->command,
-		    client.label, report->tid, kinds[kind], report->off,
-		    report->has_count ? report->count : 1, more);
+	if (!log_allowed(&slot->segment->misuse_limit, &more))
+		return;
+	journal_note(JOURNAL_MISUSE, slot->segment, slot,
+	    "%s at offset %#" PRIx64 ", %" PRIu64
+	    " times (and %u more reports)",
+	    kinds[kind], report->off, report->has_count ? report->count : 1,
+	    more);
+	log_warn("segment %s: pid %d (%s, label '%s'), thread %" PRIu32
+		 ": %s at offset %#" PRIx64 ", %" PRIu64
+		 " times (and %u more reports); mend the program, or "
+		 "set misuse=abort to get its core",
+	    slot->segment->name, (int)slot->pid, slot->command, client.label,
+	    report->tid, kinds[kind], report->off,
+	    report->has_count ? report->count : 1, more);
 }
 
 static void

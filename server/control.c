@@ -66,6 +66,8 @@ static const struct verb verbs[] = {
 	    NULL },
 	{ PROTO__REQUEST__BODY_LATENCY, "latency", verb_latency, false, false,
 	    NULL },
+	{ PROTO__REQUEST__BODY_EVENTS, "events", verb_events, false, true,
+	    NULL },
 };
 
 static const struct verb *

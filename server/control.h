@@ -94,6 +94,7 @@ int verb_takeover(struct call *call);
 int verb_version(struct call *call);
 int verb_locks(struct call *call);
 int verb_evict(struct call *call);
+int verb_events(struct call *call);
 int verb_fit(struct call *call);
 int verb_latency(struct call *call);
 

@@ -11,10 +11,12 @@
 #include "server/server.h"
 
 /* For how long a document is as good as new, and kept at all. */
-#define FRESH_MS 1000
-#define KEEP_MS  10000
+#define FRESH_MS    1000
+#define KEEP_MS     10000
+/* Events in a document: the last so many. */
+#define EVENTS_MOST 100
 /* Of zlib: it is the event loop that packs. */
-#define LEVEL    1
+#define LEVEL       1
 
 #define TYPE_JSON "application/json"
 #define TYPE_TEXT "text/plain; charset=utf-8"
@@ -32,6 +34,7 @@ static const struct http_doc_kind kinds[] = {
 	{ "/locks.json", PROTO__REQUEST__BODY_LOCKS, NULL, true },
 	{ "/latency.json", PROTO__REQUEST__BODY_LATENCY, NULL, true },
 	{ "/map.json", PROTO__REQUEST__BODY_MAP, NULL, true },
+	{ "/events.json", PROTO__REQUEST__BODY_EVENTS, NULL, false },
 	{ "/segments.json", PROTO__REQUEST__BODY_SEGMENT_LIST, "segments",
 	    false },
 	{ "/metrics", PROTO__REQUEST__BODY__NOT_SET, NULL, false },
@@ -177,6 +180,7 @@ doc_make(struct http_doc *doc)
 	Proto__StatsRequest stats = PROTO__STATS_REQUEST__INIT;
 	Proto__ClientsRequest clients = PROTO__CLIENTS_REQUEST__INIT;
 	Proto__LocksRequest locks = PROTO__LOCKS_REQUEST__INIT;
+	Proto__EventsRequest events = PROTO__EVENTS_REQUEST__INIT;
 	Proto__LatencyRequest latency = PROTO__LATENCY_REQUEST__INIT;
 	Proto__MapRequest map = PROTO__MAP_REQUEST__INIT;
 	Proto__SegmentListRequest list = PROTO__SEGMENT_LIST_REQUEST__INIT;
@@ -192,6 +196,10 @@ doc_make(struct http_doc *doc)
 		break;
 	case PROTO__REQUEST__BODY_LOCKS:
 		request.locks = &locks;
+		break;
+	case PROTO__REQUEST__BODY_EVENTS:
+		CALL_PUT(&events, most, EVENTS_MOST);
+		request.events = &events;
 		break;
 	case PROTO__REQUEST__BODY_LATENCY:
 		request.latency = &latency;

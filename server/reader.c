@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/journal.h"
 #include "server/server.h"
 #include "server/slot.h"
 #include "server/tune.h"
@@ -103,6 +104,10 @@ reader_evict(struct segment *segment, struct slot *slot, uint64_t lag_ms)
 	}
 	slot->is_evicted = true;
 	if (slot_kill(slot) == 0) {
+		journal_note(JOURNAL_EVICT, segment, slot,
+		    "killed: it had been reading for %" PRIu64
+		    " ms while memory waited (reader.evict_ms)",
+		    lag_ms);
 		log_warn("segment %s: pid %d (%s) was killed: a thread of it "
 			 "has been reading for %" PRIu64
 			 " ms while memory waited (reader.evict_ms)",

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/journal.h"
 #include "server/server.h"
 #include "server/slot.h"
 #include "server/tune.h"
@@ -232,6 +233,7 @@ configured_create(struct server *server, const struct config *config,
 	tune_configure(segment, config);
 	store_segment(&server->store, segment);
 	value_format("bytes", spec.size, size);
+	journal_note(JOURNAL_SEGMENT, segment, NULL, "made, limit %s", size);
 	log_info("segment %s: made, limit %s, mode %04o", segment->name, size,
 	    segment->mode);
 	return 0;

@@ -15,6 +15,7 @@
 
 #include "server/config.h"
 #include "server/log.h"
+#include "server/watch.h"
 #include "shm/huge.h"
 #include "shm/seg.h"
 #include "shm/stats.h"
@@ -72,6 +73,7 @@ struct segment {
 	struct shm_huge huge;       /* see server/huge.h */
 	bool is_collapsing;         /* a job is at `huge` */
 	struct reader_lag *readers; /* see server/reader.h; may be NULL */
+	struct watch watch;
 };
 
 TAILQ_HEAD(segment_list, segment);

@@ -17,6 +17,7 @@
 #include "server/heir.h"
 #include "server/http.h"
 #include "server/job.h"
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/reap.h"
 #include "server/recall.h"
@@ -525,6 +526,10 @@ server_run(const struct server_options *options, struct keeper_legacy *legacy,
 		log_info("shmallocd " PACKAGE_VERSION " serves %s with %" PRIu32
 			 " segment(s)",
 		    server.dir.path, segment_count(&server));
+		journal_note(JOURNAL_START, NULL, NULL,
+		    "shmallocd " PACKAGE_VERSION ", pid %d, serves %s, %s",
+		    (int)getpid(), server.dir.path,
+		    segment_start_names[server.start]);
 		store_say_ready(&server.store);
 		/* From here on the file gets stale, and nothing fails any more
 		 * that would make it needed. */

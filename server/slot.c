@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/attach.h"
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/proc.h"
 #include "server/reap.h"
@@ -123,6 +124,7 @@ slot_end(struct slot *slot, const char *why)
 	reclaim_begin(slot);
 	if (slot->death != NULL)
 		event_del(slot->death);
+	journal_note(JOURNAL_DEATH, segment, slot, "%s", why);
 	log_debug("segment %s: slot %" PRIu32 ", pid %d (%s): %s",
 	    segment->name, slot->index, (int)slot->pid, slot->command, why);
 	slot->n_locks = shm_client_locks(&segment->seg, slot->index);
@@ -164,6 +166,8 @@ end_remember(struct slot *slot)
 	slot->last.uid = slot->uid;
 	segment_remember(slot->segment, slot);
 	value_format("bytes", slot->sum.bytes, bytes);
+	journal_note(JOURNAL_RECLAIM, slot->segment, slot,
+	    "%s in %" PRIu64 " chunks came back", bytes, slot->sum.chunks);
 	log_info("segment %s: pid %d (%s) %s: %s in %" PRIu64
 		 " chunks came back after %" PRIu64 " ms",
 	    slot->segment->name, (int)slot->pid, slot->command,
@@ -264,6 +268,8 @@ orphan_note(struct slot *slot)
 	    server_now_ms() - slot->socket_ended_ms < SLOT_ORPHAN_MS)
 		return;
 	slot->state = SLOT_ORPHANED;
+	journal_note(JOURNAL_ORPHAN, slot->segment, slot,
+	    "closed its socket and lives on; what it holds stays");
 	log_warn("segment %s: pid %d (%s) closed its socket and lives on; what "
 		 "it holds stays until it ends",
 	    slot->segment->name, (int)slot->pid, slot->command);

@@ -38,8 +38,10 @@ segment_slow_tick(struct segment *segment, uint64_t system_pages)
 	shm_system_set(&segment->seg, system_pages);
 	slot_sweep(segment);
 	/* A reading raises the peaks. */
-	if (shm_stats_read(&segment->seg, false, &stats) == 0)
-		shm_stats_release(&stats);
+	if (shm_stats_read(&segment->seg, false, &stats) != 0)
+		return;
+	watch_look(segment, &stats);
+	shm_stats_release(&stats);
 }
 
 /* Nobody is attached, and nobody waits to be. */

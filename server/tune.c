@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/value.h"
 #include "shm/daemon.h"
@@ -120,6 +121,8 @@ change_log(const struct segment *segment, const struct tune_change *change,
 	const struct shm_param_info *info = &shm_params[change->param];
 	value_format(info->unit, change->before, before);
 	value_format(info->unit, change->after, after);
+	journal_note(JOURNAL_TUNE, segment, NULL, "%s %s -> %s by %s",
+	    info->name, before, after, who);
 	log_info("segment %s: %s %s -> %s by %s", segment->name, info->name,
 	    before, after, who);
 }

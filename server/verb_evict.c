@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "server/control.h"
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "server/slot.h"
@@ -42,6 +43,8 @@ verb_evict(struct call *call)
 		    "the daemon may not kill pid %" PRIu32 " (%s): %s", pid,
 		    verb_text(call, slot->command, sizeof slot->command),
 		    strerror(errno));
+	journal_note(JOURNAL_EVICT, call->segment, slot,
+	    "killed by order of %s", call->who);
 	log_warn("segment %s: pid %" PRIu32 " (%s) was killed by order of %s",
 	    call->segment->name, pid, slot->command, call->who);
 	return call_done(call);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/control.h"
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "shm/access.h"
@@ -51,6 +52,9 @@ int
 verb_trim(struct call *call)
 {
 	Proto__Trimmed *to = call->work;
+	if (!to->dry_run)
+		journal_note(JOURNAL_OPERATOR, call->segment, NULL,
+		    "trimmed by %s: %" PRIu64 " bytes", call->who, to->bytes);
 	if (!to->dry_run)
 		log_info("segment %s: trimmed by %s: %" PRIu64 " bytes",
 		    call->segment->name, call->who, to->bytes);
@@ -127,6 +131,9 @@ int
 verb_check(struct call *call)
 {
 	Proto__Checked *to = call->work;
+	journal_note(JOURNAL_OPERATOR, call->segment, NULL,
+	    "checked by %s: %" PRIu64 " findings, %" PRIu64 " repaired",
+	    call->who, to->findings_total, to->repaired);
 	if (to->findings_total > 0)
 		log_warn("segment %s: check by %s: %" PRIu64
 			 " findings, %" PRIu64 " repaired",

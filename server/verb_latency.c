@@ -3,6 +3,7 @@
  * see shm/latency.h.
  */
 #include "server/control.h"
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "shm/access.h"
@@ -87,6 +88,8 @@ verb_latency(struct call *call)
 	list->latency = verb_latencies(call, &list->n_latency);
 	if (call->request->latency->reset) {
 		shm_latency_reset(seg, (uint64_t)server_time());
+		journal_note(JOURNAL_OPERATOR, call->segment, NULL,
+		    "latencies counted anew by %s", call->who);
 		log_info("segment %s: latencies are counted anew, by order of "
 			 "%s",
 		    call->segment->name, call->who);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "server/control.h"
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "server/tune.h"
@@ -111,6 +112,8 @@ verb_segment_create(struct call *call)
 	created_tune(call, segment, request->quota_bytes);
 	store_segment(&call->server->store, segment);
 	value_format("bytes", spec.size, size);
+	journal_note(JOURNAL_SEGMENT, segment, NULL, "made by %s, limit %s",
+	    call->who, size);
 	log_info("segment %s: made by %s, limit %s, mode %04o", segment->name,
 	    call->who, size, segment->mode);
 	return call_done(call);
@@ -134,6 +137,9 @@ verb_segment_destroy(struct call *call)
 		    "segment '%s' has %" PRIu32
 		    " client(s) attached; stop them first, or force it",
 		    segment->name, segment->n_slots);
+	journal_note(JOURNAL_SEGMENT, segment, NULL,
+	    "destroyed by %s, with %" PRIu32 " client(s)", call->who,
+	    segment->n_slots);
 	log_info("segment %s: destroyed by %s, with %" PRIu32 " client(s)",
 	    segment->name, call->who, segment->n_slots);
 	segment_destroy(call->server, segment);

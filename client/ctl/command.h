@@ -14,6 +14,7 @@ enum command_id {
 	COMMAND_CLIENTS_EVICT,
 	COMMAND_LOCKS,
 	COMMAND_LATENCY,
+	COMMAND_EVENTS,
 	COMMAND_MAP,
 	COMMAND_FIT,
 	COMMAND_TUNE_LIST,
@@ -64,6 +65,7 @@ int top_run(struct ctl *ctl, int argc, char **argv);
 int clients_run(struct ctl *ctl, int argc, char **argv);
 int evict_run(struct ctl *ctl, int argc, char **argv);
 int locks_run(struct ctl *ctl, int argc, char **argv);
+int events_run(struct ctl *ctl, int argc, char **argv);
 int latency_run(struct ctl *ctl, int argc, char **argv);
 int fit_run(struct ctl *ctl, int argc, char **argv);
 int map_run(struct ctl *ctl, int argc, char **argv);

@@ -30,7 +30,7 @@ struct options {
 	const char *socket, *segment;
 	bool json, bytes, no_headings, no_color, help, version;
 	bool exact, ascii, is_long, changed, dry_run, all, repair, yes, force;
-	bool reset;
+	bool reset, follow;
 	const char *by, *remove, *group, *textfile;
 	const char *sort;
 	bool batch;

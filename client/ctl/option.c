@@ -79,6 +79,8 @@ const struct option_info option_table[] = {
 	    ON(SEGMENT_CREATE), "what one client may hold (limit.client)" },
 	{ "remove", 0, "NAME", OPTION_STRING, AT(remove), 0, 0, ON(ROOTS),
 	    "remove this root, which must hold nothing" },
+	{ "follow", 'f', NULL, OPTION_FLAG, AT(follow), 0, 0, ON(EVENTS),
+	    "go on with what happens from now on" },
 	{ "reset", 0, NULL, OPTION_FLAG, AT(reset), 0, 0, ON(LATENCY),
 	    "count anew after this" },
 	{ "force", 0, NULL, OPTION_FLAG, AT(force), 0, 0, ON(SEGMENT_DESTROY),

@@ -15,6 +15,7 @@ const PATIENCE_MS = 5000;
 const MAP_PATIENCE_MS = 60000;
 const POINTS = 300;
 const WINDOW = 10;
+const EVENTS = 20;
 const CHART_HEIGHT = 180;
 const ABSENT = "–";
 
@@ -459,6 +460,19 @@ const latencies = new Table("latencies", [
 	    class: "n less" },
 ], () => "");
 
+const ALARMS = ["quarantine", "misuse", "failure", "evict", "orphan"];
+
+const events = new Table("events", [
+	{ title: "Time", value: (e) => e.time, look: clock },
+	{ title: "Kind", value: (e) => e.kind, look: text },
+	{ title: "Segment", value: (e) => e.segment, look: text,
+	    class: "less" },
+	{ title: "PID", value: (e) => e.pid, look: text, class: "n" },
+	{ title: "Command", value: (e) => e.command, look: text,
+	    class: "less" },
+	{ title: "What", value: (e) => e.text, look: text, class: "words" },
+], (e) => ALARMS.includes(e.kind) ? "alarm" : "");
+
 /* ---- The map ------------------------------------------------------------- */
 
 const CELL = 11, GAP = 1;
@@ -651,14 +665,15 @@ async function map_turn(is_asked) {
 
 async function turn() {
 	const mine = generation;
-	const [s, c, l] = await Promise.all(
-	    [ask("stats"), ask("clients"), ask("locks")]);
+	const [s, c, l, e] = await Promise.all(
+	    [ask("stats"), ask("clients"), ask("locks"), ask("events")]);
 	/* Another segment was chosen meanwhile. */
 	if (mine !== generation)
 		return;
 	stats_put(s);
 	clients.put(c);
 	locks.put(l.locks);
+	events.put(e.events.slice(-EVENTS).reverse());
 	await segments_put();
 	if (!is_paused)
 		state_put("live", "Live");

@@ -77,6 +77,9 @@ async def values(page, base):
     shown = (await column(page, "latencies", "P99"))[:5]
     claim([float(p or 0) for p in shown] ==
           [o["p99_seconds"] or 0 for o in latency[:5]], "P99 are", shown)
+    shown = await column(page, "events", "What")
+    told = [e["text"] for e in ctl("events")["events"]]
+    claim(shown == told[::-1][:20], "events are", shown)
     await page.click("#map-now")
     for kind in heap_map["legend"]:
         selector = f'#map-legend [data-class="{kind["name"]}"]'

@@ -152,6 +152,17 @@ int shmalloc_control_latency(struct shmalloc_control *control,
     const char *segment, unsigned flags, struct shmalloc_reply **ret_reply);
 
 /*
+ * The last things that happened to the daemon's segments (SEGMENT: to that one
+ * only), "shmalloc.events/1": those with a number above AFTER, the last MOST of
+ * them (0: all there are).  "last" is what to ask after next; "lost" counts
+ * those after AFTER that the daemon has forgotten.  Numbers begin anew with
+ * each daemon, which "began" tells apart.
+ */
+int shmalloc_control_events(struct shmalloc_control *control,
+    const char *segment, uint64_t after, uint32_t most,
+    struct shmalloc_reply **ret_reply);
+
+/*
  * What lies where, "shmalloc.map/1", in at most CELLS cells (0: 1024);
  * SHMALLOC_EBUSY as above; SHMALLOC_ERANGE: no such arena, or too many cells.
  */
