@@ -135,6 +135,6 @@ Test(server_journal, who_it_was_is_said_and_long_words_are_cut)
 	cr_assert_eq(event->pid, 12);
 	cr_assert_eq(event->uid, 34);
 	cr_assert_str_eq(event->command, "a?b");
-	cr_assert_eq(strlen(event->text),
-	    sizeof(((struct journal_entry *)0)->text) - 1);
+	cr_assert_eq(
+	    strlen(event->text), sizeof(((struct journal_entry *)0)->text) - 1);
 }
