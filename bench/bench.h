@@ -170,6 +170,18 @@ const char *bench_cell(const struct bench_heap *heap,
     const struct bench_workload *workload, unsigned workers,
     const struct bench_options *options, struct bench_result *ret_result);
 
+/*
+ * Run ROUNDS rounds of each worker, by turns in this process, and print what
+ * was run as a row: workload, heap, workers, rounds, pairs.  Exits with a
+ * message if the heap can't be measured.
+ */
+void bench_fixed(const struct bench_heap *heap,
+    const struct bench_workload *workload, unsigned workers, unsigned rounds,
+    const struct bench_options *options);
+
+/* This is such a run: what is done may not depend on the clock. */
+extern bool bench_is_fixed;
+
 /* ---- Helpers of adapters and workloads ------------------------------------
  */
 
@@ -209,6 +221,10 @@ void bench_give(struct bench_worker *worker, uint64_t ref);
 
 /* The folder of production distributions (-d, $SHMALLOC_WORKLOADS) or NULL. */
 extern const char *bench_folder;
+
+/* Further arguments of shmalloc's daemon (-D), NULL behind them. */
+#define BENCH_DAEMON_ARGUMENTS 32u
+extern char *bench_daemon_arguments[BENCH_DAEMON_ARGUMENTS + 1];
 
 /* Allocate and write the first byte. */
 static inline uint64_t

@@ -96,7 +96,7 @@ cell_main(struct cell *cell)
 		cell->heap->close();
 }
 
-static struct cell *
+struct cell *
 cell_make(const struct bench_heap *heap, const struct bench_workload *workload,
     unsigned workers, const struct bench_options *options)
 {

@@ -1,6 +1,6 @@
 /*
  * What bench's process, the process of a cell and its workers share; private
- * to cell.c, worker.c, memory.c and tails.c.
+ * to cell.c, worker.c, memory.c, tails.c and fixed.c.
  */
 #ifndef BENCH_CELL_H
 #define BENCH_CELL_H
@@ -66,6 +66,11 @@ struct cell {
 	struct cell_worker worker[BENCH_WORKERS_MAX];
 	struct bench_shared shared;
 };
+
+/* A cell that is ready to run; with no workload it is a probe of HEAP. */
+struct cell *cell_make(const struct bench_heap *heap,
+    const struct bench_workload *workload, unsigned workers,
+    const struct bench_options *options);
 
 /* A worker's life; ARG is its struct cell_worker.  NULL. */
 void *worker_main(void *arg);

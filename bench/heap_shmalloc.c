@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include "bench/bench.h"
 
 extern const struct bench_heap heap_shmalloc;
+
+char *bench_daemon_arguments[BENCH_DAEMON_ARGUMENTS + 1];
 
 static pid_t daemon_pid;
 static char daemon_folder[64];
@@ -46,11 +49,30 @@ daemon_wait(void)
 	return false;
 }
 
+/* Become the daemon. */
+static _Noreturn void
+daemon_main(void)
+{
+	const char *program = getenv("SHMALLOCD");
+	const char *const fixed[] = { "shmallocd", "--no-config", "--socket",
+		daemon_folder, "--size", "8G" };
+	enum { N = sizeof(fixed) / sizeof(fixed[0]) };
+	char *argument[N + BENCH_DAEMON_ARGUMENTS + 1];
+
+	for (size_t i = 0; i < N; i++)
+		argument[i] = strdup(fixed[i]);
+	/* The NULL behind them, too. */
+	memcpy(argument + N, bench_daemon_arguments,
+	    sizeof(bench_daemon_arguments));
+	/* Silent unless it fails: its log is not ours. */
+	if (freopen("/dev/null", "w", stderr) != NULL)
+		execvp(program != NULL ? program : "shmallocd", argument);
+	_exit(127);
+}
+
 static const char *
 heap_open(void)
 {
-	const char *program = getenv("SHMALLOCD");
-
 	snprintf(
 	    daemon_folder, sizeof(daemon_folder), "/tmp/shmalloc-bench.XXXXXX");
 	if (mkdtemp(daemon_folder) == NULL)
@@ -59,14 +81,8 @@ heap_open(void)
 	daemon_pid = fork();
 	if (daemon_pid < 0)
 		return "fork";
-	if (daemon_pid == 0) {
-		/* Silent unless it fails: its log is not ours. */
-		if (freopen("/dev/null", "w", stderr) == NULL)
-			_exit(127);
-		execlp(program != NULL ? program : "shmallocd", "shmallocd",
-		    "--socket", daemon_folder, "--size", "8G", (char *)NULL);
-		_exit(127);
-	}
+	if (daemon_pid == 0)
+		daemon_main();
 	return daemon_wait() ? NULL : "shmallocd did not start ($SHMALLOCD)";
 }
 

@@ -3,7 +3,8 @@
  * output as CSV, progress to standard error.
  *
  *	bench [-h HEAP,...] [-w WORKLOAD,...] [-p WORKERS,...] [-r REPETITIONS]
- *	      [-t SECONDS] [-b SECONDS] [-T SECONDS] [-d FOLDER] [-s SEED] [-l]
+ *	      [-t SECONDS] [-b SECONDS] [-T SECONDS] [-d FOLDER] [-s SEED]
+ *	      [-D ARGUMENT]... [-n ROUNDS] [-l]
  */
 #include <err.h>
 #include <inttypes.h>
@@ -22,7 +23,8 @@
 struct plan {
 	const char *heaps, *workloads, *workers; /* comma lists, NULL: all */
 	unsigned repetitions;
-	double budget; /* seconds after which nothing is begun */
+	unsigned rounds; /* of a fixed run, 0: there is none */
+	double budget;   /* seconds after which nothing is begun */
 	struct bench_options options;
 	unsigned done, cells; /* of all repetitions */
 	unsigned left_out;    /* of those, beyond the budget */
@@ -148,6 +150,17 @@ row_print(struct plan *plan, size_t work, unsigned workers, unsigned repetition,
 	fflush(stdout);
 }
 
+/* A fixed run of each heap. */
+static void
+fixed_run(struct plan *plan, size_t work, unsigned workers, unsigned repetition)
+{
+	(void)repetition;
+	for (size_t i = 0; bench_heaps[i] != NULL; i++)
+		if (!plan->is_absent[i])
+			bench_fixed(bench_heaps[i], bench_workloads[work],
+			    workers, plan->rounds, &plan->options);
+}
+
 /* One repetition of one workload: all heaps, one after the other. */
 static void
 heaps_run(struct plan *plan, size_t work, unsigned workers, unsigned repetition)
@@ -196,24 +209,30 @@ plan_walk(struct plan *plan, unsigned repetition,
  */
 
 static void
-names_print(void)
+name_print(const char *kind, const char *name, const char *why)
+{
+	printf("%s %s%s%s\n", kind, name,
+	    why == NULL ? "" : ": unavailable: ", why == NULL ? "" : why);
+	/* Or the process of the next probe would have it in its buffer. */
+	fflush(stdout);
+}
+
+static void
+names_print(const struct plan *plan)
 {
 	for (size_t i = 0; bench_heaps[i] != NULL; i++) {
-		const char *why = bench_probe(bench_heaps[i]);
+		const struct bench_heap *heap = bench_heaps[i];
 
-		printf("heap %s%s%s\n", bench_heaps[i]->name,
-		    why == NULL ? "" : ": unavailable: ",
-		    why == NULL ? "" : why);
-		fflush(stdout);
+		if (list_has(plan->heaps, heap->name))
+			name_print("heap", heap->name, bench_probe(heap));
 	}
 	for (size_t i = 0; bench_workloads[i] != NULL; i++) {
 		const struct bench_workload *workload = bench_workloads[i];
-		const char *why =
-		    workload->prepare == NULL ? NULL : workload->prepare();
 
-		printf("workload %s%s%s\n", workload->name,
-		    why == NULL ? "" : ": unavailable: ",
-		    why == NULL ? "" : why);
+		if (list_has(plan->workloads, workload->name))
+			name_print("workload", workload->name,
+			    workload->prepare == NULL ? NULL
+						      : workload->prepare());
 	}
 	exit(0);
 }
@@ -268,12 +287,23 @@ machine_print(const struct plan *plan)
 }
 
 static void
+daemon_argument_add(char *argument)
+{
+	static unsigned n;
+
+	if (n == BENCH_DAEMON_ARGUMENTS)
+		errx(2, "more than %u arguments of the daemon",
+		    BENCH_DAEMON_ARGUMENTS);
+	bench_daemon_arguments[n++] = argument;
+}
+
+static void
 plan_parse(struct plan *plan, int argc, char *argv[])
 {
 	bool is_list = false;
 	int option;
 
-	while ((option = getopt(argc, argv, "h:w:p:r:t:s:b:T:d:l")) != -1)
+	while ((option = getopt(argc, argv, "h:w:p:r:t:s:b:T:d:D:n:l")) != -1)
 		switch (option) {
 		case 'h':
 			plan->heaps = optarg;
@@ -302,6 +332,12 @@ plan_parse(struct plan *plan, int argc, char *argv[])
 		case 'd':
 			bench_folder = optarg;
 			break;
+		case 'D':
+			daemon_argument_add(optarg);
+			break;
+		case 'n':
+			plan->rounds = (unsigned)strtoul(optarg, NULL, 10);
+			break;
 		case 'l':
 			is_list = true;
 			break;
@@ -311,7 +347,7 @@ plan_parse(struct plan *plan, int argc, char *argv[])
 	plan->options.warm_up = plan->options.seconds / 2;
 	plan->options.tails = plan->options.seconds / 2;
 	if (is_list)
-		names_print();
+		names_print(plan);
 }
 
 /*
@@ -348,6 +384,10 @@ main(int argc, char *argv[])
 		plan_walk(&plan, i, heaps_count);
 	if (plan.cells == 0)
 		errx(2, "nothing to measure; -l lists the names");
+	if (plan.rounds > 0) {
+		plan_walk(&plan, 1, fixed_run);
+		return 0;
+	}
 	machine_print(&plan);
 	puts("workload,heap,memory,workers,repetition,ns,pairs,"
 	     "faults_per_million,live_bytes,resident_bytes,samples,p50,p99,"

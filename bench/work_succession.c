@@ -93,7 +93,8 @@ succession_round(struct bench_worker *worker)
 			    &ops, slot->ref, slot->size, slot->mark);
 			slot_fill(worker, slot);
 		}
-	while ((n += CLOCK_PER) < LIFE && clock_ms() < end_ms);
+	while (
+	    (n += CLOCK_PER) < LIFE && (bench_is_fixed || clock_ms() < end_ms));
 	slice_give(worker);
 	return n;
 }
