@@ -63,6 +63,9 @@ bench_forks(const struct bench_heap *heap)
 
 extern const struct bench_heap *const bench_heaps[]; /* NULL ends it */
 
+/* It is the one that a shmallocd serves. */
+bool bench_is_ours(const struct bench_heap *heap);
+
 /* ---- Workloads ------------------------------------------------------------
  */
 
@@ -218,6 +221,17 @@ bench_live(struct bench_worker *worker)
  * worker, goes on with it.
  */
 void bench_give(struct bench_worker *worker, uint64_t ref);
+
+/* Is NAME in the comma LIST?  NULL holds everything. */
+bool bench_list_has(const char *list, const char *name);
+
+/*
+ * What libraries read when the process starts; ARGV is main()'s, as it is
+ * started once more.  A package that wants a place in the static thread-local
+ * block of a process that is running already (jemalloc does) needs some left
+ * free; libpmem is to flush as into persistent memory, and not by msync(2).
+ */
+void bench_environment(char *argv[]);
 
 /* The folder of production distributions (-d, $SHMALLOC_WORKLOADS) or NULL. */
 extern const char *bench_folder;

@@ -24,6 +24,12 @@ const struct bench_heap *const bench_heaps[] = {
 	NULL,
 };
 
+bool
+bench_is_ours(const struct bench_heap *heap)
+{
+	return heap == &heap_shmalloc;
+}
+
 const struct bench_workload *const bench_workloads[] = {
 	&work_pair64,
 	&work_batch_fifo,

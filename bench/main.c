@@ -35,8 +35,6 @@ struct plan {
 	unsigned fails_from[HEAPS_MAX][WORKLOADS_MAX];
 };
 
-const char *bench_folder;
-
 static double
 seconds_now(void)
 {
@@ -44,22 +42,6 @@ seconds_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-/* Is NAME in the comma LIST?  NULL holds everything. */
-static bool
-list_has(const char *list, const char *name)
-{
-	size_t len = strlen(name);
-
-	while (list != NULL && *list != '\0') {
-		size_t item = strcspn(list, ",");
-
-		if (item == len && memcmp(list, name, len) == 0)
-			return true;
-		list += item + (list[item] == ',');
-	}
-	return list == NULL;
 }
 
 static bool
@@ -223,13 +205,13 @@ names_print(const struct plan *plan)
 	for (size_t i = 0; bench_heaps[i] != NULL; i++) {
 		const struct bench_heap *heap = bench_heaps[i];
 
-		if (list_has(plan->heaps, heap->name))
+		if (bench_list_has(plan->heaps, heap->name))
 			name_print("heap", heap->name, bench_probe(heap));
 	}
 	for (size_t i = 0; bench_workloads[i] != NULL; i++) {
 		const struct bench_workload *workload = bench_workloads[i];
 
-		if (list_has(plan->workloads, workload->name))
+		if (bench_list_has(plan->workloads, workload->name))
 			name_print("workload", workload->name,
 			    workload->prepare == NULL ? NULL
 						      : workload->prepare());
@@ -244,7 +226,7 @@ plan_choose(struct plan *plan)
 	for (size_t i = 0; bench_heaps[i] != NULL; i++) {
 		const char *name = bench_heaps[i]->name, *why = NULL;
 
-		plan->is_absent[i] = !list_has(plan->heaps, name);
+		plan->is_absent[i] = !bench_list_has(plan->heaps, name);
 		if (!plan->is_absent[i])
 			why = bench_probe(bench_heaps[i]);
 		if (why != NULL) {
@@ -256,7 +238,8 @@ plan_choose(struct plan *plan)
 		const struct bench_workload *workload = bench_workloads[i];
 		const char *why = NULL;
 
-		plan->is_undone[i] = !list_has(plan->workloads, workload->name);
+		plan->is_undone[i] =
+		    !bench_list_has(plan->workloads, workload->name);
 		if (!plan->is_undone[i] && workload->prepare != NULL)
 			why = workload->prepare();
 		if (why != NULL) {
@@ -350,24 +333,6 @@ plan_parse(struct plan *plan, int argc, char *argv[])
 		names_print(plan);
 }
 
-/*
- * What libraries read when the process starts.  A package that wants a place in
- * the static thread-local block of a process that is running already (jemalloc
- * does) needs some left free; libpmem is to flush as into persistent memory,
- * and not by msync(2).
- */
-static void
-environment_make(char *argv[])
-{
-	if (getenv("SHMALLOC_BENCH") != NULL)
-		return;
-	setenv("SHMALLOC_BENCH", "1", 1);
-	setenv("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=16384", 0);
-	setenv("PMEM_IS_PMEM_FORCE", "1", 0);
-	execv("/proc/self/exe", argv);
-	warn("exec");
-}
-
 int
 main(int argc, char *argv[])
 {
@@ -376,8 +341,7 @@ main(int argc, char *argv[])
 		.budget = 1e9,
 		.options = { .seconds = 0.5, .set_up = 5, .seed = 1 } };
 
-	environment_make(argv);
-	bench_folder = getenv("SHMALLOC_WORKLOADS");
+	bench_environment(argv);
 	plan_parse(&plan, argc, argv);
 	plan_choose(&plan);
 	for (unsigned i = 1; i <= plan.repetitions; i++)

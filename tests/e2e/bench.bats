@@ -5,7 +5,7 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
 	[[ $CC != *-fsanitize* ]] || skip 'no heap is measured under a sanitizer'
-	make -s -C "$SHMALLOC_BUILD" bench/bench >&2
+	make -s -C "$SHMALLOC_BUILD" bench/bench bench/growth >&2
 }
 
 # bench with short cells; its rows are in $rows.
@@ -86,4 +86,34 @@ distribution_make() {
 	echo '{' >"$folder/kvcache_reg/pop.json"
 	run -0 "$bench" -l -d "$folder"
 	[[ $output == *"workload kvcache_reg: unavailable: $folder/kvcache_reg/pop.json: "* ]]
+}
+
+# growth with small points; its rows are in $rows.
+growth() {
+	rows=$BATS_TEST_TMPDIR/growth.csv
+	"$SHMALLOC_BUILD/bench/growth" -r 1 -t 0.01 "$@" >"$rows" 2>"$rows.log"
+}
+
+@test "growth has every figure of ours, and the private heap's beside them" {
+	SHMALLOCD=$SHMALLOC_BUILD/server/shmallocd \
+	    growth -h shmalloc,glibc -o 1000,2000 -c 2,20 -m 64
+	cat "$rows" >&2
+	# Of five points each: seven figures, of which glibc has two.
+	[ "$(awk -F, '/,shmalloc,/ { n += $14 == "" && NF == 14
+		for (i = 7; i < 14; i++) figures += $i > 0 }
+		END { print n, figures }' "$rows")" = '5 35' ]
+	[ "$(awk -F, '/,glibc,/ { n++
+		for (i = 7; i < 14; i++) figures += $i > 0 }
+		END { print n, figures }' "$rows")" = '5 10' ]
+	run -0 "$BATS_TEST_DIRNAME/../../bench/growth-table" "$rows"
+	[ "$(grep -c '^| [0-9]' <<<"$output")" = 5 ]
+	[[ $output != *nan* ]]
+}
+
+@test "a point of growth that fails has a reason, and leaves nothing behind" {
+	SHMALLOCD=/bin/false growth -h shmalloc -o 1000 -c '' -m ''
+	[[ $(tail -n 1 "$rows") == objects,shmalloc,1000,1,1024,1,,,,,,,,it\ failed* ]]
+	grep 'shmallocd did not start' "$rows.log"
+	growth -h glibc -o 1000000000000 -c '' -m ''
+	[[ $(tail -n 1 "$rows") == *,,,,,,,,not\ enough\ memory ]]
 }
