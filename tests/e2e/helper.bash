@@ -16,9 +16,10 @@ holder_build()
 # in $BATS_FILE_TMPDIR.
 client_build()
 {
-	local compile="$CC -std=gnu17"
+	local compile="$CC -std=gnu17" library=shmalloc
 
 	case $1 in
+	cache_*) library=shmalloc-cache ;;
 	*.cc)
 		compile=${CC/gcc/g++}
 		compile="${compile/clang/clang++} -std=c++17 -Wpedantic"
@@ -29,7 +30,7 @@ client_build()
 	$compile -Wall -Wextra -Werror -pthread \
 	    -I "$BATS_TEST_DIRNAME/../.." \
 	    -o "$BATS_FILE_TMPDIR/${1%.*}" "$BATS_TEST_DIRNAME/$1" \
-	    $(pkg-config --cflags --libs shmalloc)
+	    $(pkg-config --cflags --libs "$library")
 }
 
 # A figure of the exact statistics, by its path for jq.
