@@ -254,7 +254,8 @@ is_over(const struct keeper *keeper, int *ret_status)
 	if (is_exit && code == EXIT_SUCCESS)
 		return true;
 	/* Nothing kept: it gave all back to whom it took it from. */
-	if ((!keeper->has_served && !keeper->has_taken) || keeper->kept.n == 0)
+	if ((!keeper->has_served && !keeper->has_taken) ||
+	    keeper->kept.n <= keeper->job->given.n)
 		return true;
 	if (keeper->is_stopping)
 		return keeper->is_last || (is_exit && !is_again);
@@ -302,10 +303,13 @@ pause_make(struct keeper *keeper)
 int
 keeper_run(const struct keeper_job *job)
 {
-	struct keeper keeper = { .job = job, .link = -1, .signal_fd = -1 };
+	struct keeper keeper = {
+		.job = job, .link = -1, .signal_fd = -1, .kept = job->given
+	};
 	int status = EXIT_FAILURE;
 	if (signals_block(&keeper) != 0) {
 		log_error("the keeper cannot start: %s", strerror(errno));
+		kept_release(&keeper.kept);
 		return status;
 	}
 	kept_room_raise();

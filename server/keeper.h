@@ -42,6 +42,7 @@ struct keeper_job {
 	/* The first daemon serves; in the keeper. */
 	void (*ready)(void *arg);
 	void *arg;
+	struct kept_list given; /* what all daemons get; keeper_run() owns it */
 };
 
 /* Add to SET what the keeper passes on to the daemon; blocked in that until it

@@ -258,6 +258,7 @@ static void
 socket_keep(struct listener *listener, mode_t mode, gid_t group, int fd)
 {
 	listener->fd = fd;
+	evutil_make_socket_nonblocking(fd);
 	if (access_set(listener->address.sun_path, mode, group) != 0)
 		log_error("cannot set the mode and group of %s: %s",
 		    listener->address.sun_path, strerror(errno));
@@ -312,7 +313,7 @@ listen_stop(struct listener *listener, bool is_kept)
 	listener->event = listener->resume = NULL;
 	if (listener->fd < 0)
 		return;
-	if (!is_kept)
+	if (!is_kept && !listener->is_given)
 		unlink(listener->address.sun_path);
 	close(listener->fd);
 	listener->fd = -1;

@@ -27,6 +27,7 @@ struct listener {
 	void *owner; /* of whoever handles the connections */
 	struct event_base *base;
 	int fd;
+	bool is_given; /* by the service manager, who removes its file */
 	struct event *event, *resume;
 	struct conn_list conns;
 	uint32_t n, max;
@@ -57,8 +58,8 @@ struct conn *listen_adopt(struct listener *listener, int fd);
 /* Whether a connection waits to be accepted. */
 bool listen_is_pending(const struct listener *listener);
 
-/* Close the socket, having removed its file unless IS_KEPT; connections stay.
- */
+/* Close the socket, having removed its file unless IS_KEPT, or the service
+ * manager does that; connections stay. */
 void listen_stop(struct listener *listener, bool is_kept);
 
 /* Close all connections of one that was stopped. */

@@ -152,14 +152,10 @@ job_ready(void *arg)
 }
 
 static int
-alone_run(const struct options *options, struct background *background)
+alone_run(const struct options *options, const struct kept_list *kept,
+    struct background *background)
 {
-	struct keeper_legacy legacy = { .link = -1 };
-	if (store_is_offered() && store_inherit(&legacy.kept) != 0) {
-		fprintf(stderr, "shmallocd: no memory for what was kept\n");
-		kept_release(&legacy.kept);
-		return EXIT_FAILURE;
-	}
+	struct keeper_legacy legacy = { .link = -1, .kept = *kept };
 	return server_run(
 	    &options->server, &legacy, parent_release, background);
 }
@@ -168,14 +164,21 @@ static int
 daemon_run(const struct options *options)
 {
 	struct background background = { .pipe_fd = -1 };
+	struct kept_list kept = { 0 };
+	if (store_inherit(&kept) != 0) {
+		fprintf(stderr, "shmallocd: no memory for what was kept\n");
+		kept_release(&kept);
+		return EXIT_FAILURE;
+	}
 	if (options->is_background && background_enter(&background) != 0) {
 		perror("shmallocd: cannot go into the background");
+		kept_release(&kept);
 		return EXIT_FAILURE;
 	}
 	if (options->has_no_keeper || store_is_offered())
-		return alone_run(options, &background);
+		return alone_run(options, &kept, &background);
 	struct job job = { options, background };
-	struct keeper_job keeper = { job_run, job_ready, &job };
+	struct keeper_job keeper = { job_run, job_ready, &job, kept };
 	return keeper_run(&keeper);
 }
 

@@ -304,15 +304,22 @@ dir_open(struct server *server, struct kept_list *kept)
 	return 0;
 }
 
+/* The service manager's socket, or the one that was kept, or a new one. */
 static int
 listener_open(struct server *server, struct listener *listener, mode_t mode,
     gid_t group, struct kept_list *kept)
 {
 	char name[KEPT_NAME];
 	snprintf(name, sizeof name, "socket/%s", listener->ops->name);
+	int given = kept_take(kept_get(kept, listener->ops->name), 0);
 	bool is_kept;
 	int error = listen_open(listener, &server->dir, mode, group,
-	    kept_take(kept_get(kept, name), 0), &is_kept);
+	    given >= 0 ? given : kept_take(kept_get(kept, name), 0), &is_kept);
+	listener->is_given = given >= 0 && is_kept;
+	if (error == 0 && given >= 0 && !is_kept)
+		log_warn("the service manager listens elsewhere than on %s; "
+			 "see ListenStream= of its socket unit",
+		    listener->address.sun_path);
 	if (error != 0 || is_kept)
 		return error;
 	store_remove(&server->store, name);
@@ -504,7 +511,7 @@ server_run(const struct server_options *options, struct keeper_legacy *legacy,
 	server.attach.fd = server.control.fd = server.control_ro.fd = -1;
 	server.started_ms = server_now_ms();
 	int error = SHM_EINVAL;
-	bool is_going_on = kept_find(&legacy->kept, "") != NULL;
+	bool is_going_on = store_is_legacy(&legacy->kept);
 	server.config_number = recall_number(&legacy->kept);
 	if (heir_has_begun(&legacy->kept)) {
 		kept_release(&legacy->kept);
@@ -540,7 +547,7 @@ server_run(const struct server_options *options, struct keeper_legacy *legacy,
 		error = server_serve(&server);
 	}
 	/* The keeper tries again, with what was kept. */
-	server.is_leaving |= error != 0 && kept_find(&legacy->kept, "") != NULL;
+	server.is_leaving |= error != 0 && store_is_legacy(&legacy->kept);
 	server_stop(&server);
 	/* Whoever takes over begins now. */
 	if (server.heir >= 0)

@@ -30,14 +30,39 @@ store_is_offered(void)
 	    atoi(most) > 0;
 }
 
+/* Kept, or one of the sockets; of each of these one is enough. */
+static bool
+is_name(const struct kept_list *kept, const char *name)
+{
+	static const char *const sockets[] = { "attach", "control",
+		"control-ro" };
+	for (size_t i = 0; i < sizeof sockets / sizeof *sockets; i++)
+		if (strcmp(name, sockets[i]) == 0)
+			return kept_get(kept, name) == NULL;
+	return strchr(name, '/') != NULL;
+}
+
+static int
+fd_inherit(struct kept_list *kept, const char *name, int fd)
+{
+	if (is_name(kept, name))
+		return kept_add(kept, name, &fd, 1);
+	log_warn("the service manager hands over '%s', which is not used; its "
+		 "sockets are FileDescriptorName=attach, control and "
+		 "control-ro",
+	    name);
+	close(fd);
+	return 0;
+}
+
 int
 store_inherit(struct kept_list *ret_kept)
 {
 	char **names = NULL;
 	int n = sd_listen_fds_with_names(true, &names), error = 0;
 	for (int i = 0; i < n; i++) {
-		int fd = SD_LISTEN_FDS_START + i;
-		int one = kept_add(ret_kept, names[i], &fd, 1);
+		int one =
+		    fd_inherit(ret_kept, names[i], SD_LISTEN_FDS_START + i);
 		if (one != 0)
 			error = one;
 		free(names[i]);
@@ -107,6 +132,16 @@ manager_tell(const char *text)
 }
 
 #endif
+
+/* A name with a kind before it is one of ours. */
+bool
+store_is_legacy(const struct kept_list *kept)
+{
+	for (size_t i = 0; i < kept->n; i++)
+		if (strchr(kept->entry[i].name, '/') != NULL)
+			return true;
+	return false;
+}
 
 /* ---- Keeping ------------------------------------------------------------- */
 
@@ -283,7 +318,8 @@ void
 store_listener(struct store *store, const struct listener *listener)
 {
 	char name[KEPT_NAME];
-	snprintf(name, sizeof name, "socket/%s", listener->ops->name);
+	snprintf(name, sizeof name, "%s%s", listener->is_given ? "" : "socket/",
+	    listener->ops->name);
 	store_put(store, name, &listener->fd, 1);
 }
 

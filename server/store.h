@@ -9,6 +9,10 @@
  *	                                         set it; the memory once more
  *	client/ID/SLOT/GENERATION/PID/UID/GID    the pidfd, and the connection
  *
+ * Beside these, NAME alone is a socket that the service manager listens on for
+ * us (a socket unit with FileDescriptorName=NAME): given at each start, so it
+ * need not be kept, and not ours to remove.
+ *
  * Everything in a name was decided by the daemon or said by the kernel: names
  * are believed, the segments that they belong to are not.
  *
@@ -42,8 +46,12 @@ struct store {
 /* Whether the service manager has a store for us. */
 bool store_is_offered(void);
 
-/* What the service manager has kept.  SHM_ENOMEM. */
+/* What the service manager has kept, and the sockets that it listens on; in the
+ * process that it started.  SHM_ENOMEM. */
 int store_inherit(struct kept_list *ret_kept) SHM_MUSTCHECK;
+
+/* Whether KEPT has something of a daemon before. */
+bool store_is_legacy(const struct kept_list *kept);
 
 /* Take LINK over (-1: none) and look whether its other end goes. */
 void store_open(struct store *store, struct server *server, int link);

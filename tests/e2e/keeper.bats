@@ -750,6 +750,7 @@ former_start() {
 
 # ---- The service manager's store -------------------------------------------------
 
+# With --listen it has the sockets, too.
 manager_start() {
 	export SHMALLOC_SOCKET=$BATS_TEST_TMPDIR/run
 	DAEMON_LOG=$BATS_TEST_TMPDIR/daemon.log
@@ -758,7 +759,8 @@ manager_start() {
 	(
 		inherited_close
 		exec "$BATS_TEST_DIRNAME/../tools/manager.py" \
-		    "$BATS_TEST_TMPDIR/notify" shmallocd --no-config --socket \
+		    "$BATS_TEST_TMPDIR/notify" ${1:+"$1" "$SHMALLOC_SOCKET"} \
+		    shmallocd --no-config --socket \
 		    "$SHMALLOC_SOCKET" --size 64M
 	) <"$BATS_TEST_TMPDIR/words" >"$BATS_TEST_TMPDIR/manager.log" \
 	    2>"$DAEMON_LOG" &
@@ -771,14 +773,17 @@ manager_start() {
 	grep -q '^READY' "$BATS_TEST_TMPDIR/manager.log"
 }
 
+systemd_is_known() {
+	grep -q systemd <(ldd "$(command -v shmallocd)") ||
+	    skip "built without libsystemd"
+}
+
 manager_said() {
 	grep -q "^$1" "$BATS_TEST_TMPDIR/manager.log"
 }
 
 @test "the service manager's store takes the keeper's place" {
-	shmallocd --version >/dev/null
-	grep -q systemd <(ldd "$(command -v shmallocd)") ||
-	    skip "built without libsystemd"
+	systemd_is_known
 	manager_start
 	holder_start
 	holder_tell alloc 64 100
@@ -806,6 +811,100 @@ manager_said() {
 	echo stop >&"$manager_in"
 	wait "$manager"
 	manager_said STOPPING
+}
+
+# How often the daemon has said that it lives.
+alive() {
+	local n
+
+	n=$(grep -c '^alive' "$BATS_TEST_TMPDIR/manager.log") || :
+	echo alive >&"$manager_in"
+	wait_for alive_was_said "$n"
+	sed -n 's/^alive //p' "$BATS_TEST_TMPDIR/manager.log" | tail -n 1
+}
+
+alive_was_said() {
+	(($(grep -c '^alive' "$BATS_TEST_TMPDIR/manager.log") > $1))
+}
+
+alive_is_above() {
+	(($(alive) > $1))
+}
+
+@test "the watchdog hears from a daemon whose loop turns, and from no other" {
+	systemd_is_known
+	manager_start
+	n=$(alive)
+	wait_for alive_is_above "$n"
+	pid=$(server_pid)
+	kill -STOP "$pid"
+	wait_for grep -q '^State:.T' "/proc/$pid/status"
+	n=$(alive)
+	# As long as three words take.
+	sleep 3
+	[ "$(alive)" = "$n" ]
+	kill -CONT "$pid"
+	wait_for alive_is_above "$n"
+	echo stop >&"$manager_in"
+	wait "$manager"
+}
+
+@test "the service manager's sockets are used, and stay, also after a stop" {
+	systemd_is_known
+	manager_start --listen
+	before=$(stat -c %i "$SHMALLOC_SOCKET"/{attach,control,control-ro})
+	# The modes are the daemon's.
+	[ "$(stat -c %a "$SHMALLOC_SOCKET"/{attach,control,control-ro} | xargs)" \
+	    = '666 600 666' ]
+	holder_start
+	holder_tell alloc 64 100
+	pid=$(server_pid)
+	kill -KILL "$pid"
+	wait_for server_is_not "$pid"
+	[ "$(start_mode)" = recovered ]
+	state_is "$HOLDER_PID" alive
+	pid=$(server_pid)
+	echo again >&"$manager_in"
+	wait_for server_is_not "$pid"
+	[ "$(start_mode)" = warm ]
+	[ "$(figure .objects)" = 100 ]
+	# The store has no socket: a lock, a segment with its pins, its client
+	# with a connection, the configuration.
+	echo count >&"$manager_in"
+	wait_for manager_said 'count 6$'
+	echo stop >&"$manager_in"
+	wait "$manager"
+	[ "$before" = \
+	    "$(stat -c %i "$SHMALLOC_SOCKET"/{attach,control,control-ro})" ]
+}
+
+# Who is the first to ask starts it; there is no store, so a keeper is.
+@test "a daemon that a socket starts gives its keeper the socket, too" {
+	systemd_is_known
+	export SHMALLOC_SOCKET=$BATS_TEST_TMPDIR/run
+	mkdir "$SHMALLOC_SOCKET"
+	(
+		inherited_close
+		exec systemd-socket-activate -l "$SHMALLOC_SOCKET/attach" \
+		    -l "$SHMALLOC_SOCKET/control" -l "$SHMALLOC_SOCKET/other" \
+		    --fdname=attach:control:other shmallocd --no-config \
+		    --socket "$SHMALLOC_SOCKET" --size 64M
+	) >"$BATS_TEST_TMPDIR/daemon.log" 2>&1 &
+	keeper=$!
+	wait_for [ -S "$SHMALLOC_SOCKET/other" ]
+	before=$(stat -c %i "$SHMALLOC_SOCKET"/{attach,control})
+	holder_start
+	grep "hands over 'other', which is not used" "$BATS_TEST_TMPDIR/daemon.log"
+	# It made the one that nobody gave it.
+	[ -S "$SHMALLOC_SOCKET/control-ro" ]
+	server_kill
+	[ "$(start_mode)" = recovered ]
+	state_is "$HOLDER_PID" alive
+	[ "$before" = "$(stat -c %i "$SHMALLOC_SOCKET"/{attach,control})" ]
+	kill -TERM "$keeper"
+	wait "$keeper"
+	[ "$before" = "$(stat -c %i "$SHMALLOC_SOCKET"/{attach,control})" ]
+	[ ! -e "$SHMALLOC_SOCKET/control-ro" ]
 }
 
 # ---- Saving ----------------------------------------------------------------------

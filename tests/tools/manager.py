@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 """A service manager's descriptor store, as systemd has it, for tests.
 
-    manager.py SOCKET COMMAND...
+    manager.py SOCKET [--listen DIR] COMMAND...
 
 Runs COMMAND with NOTIFY_SOCKET=SOCKET and FDSTORE, stores what it sends, and
 starts it again with all that is stored whenever it is killed, or ends with
 success after `again` was read from standard input.  Prints a line for each
-thing that happens.  Like systemd's, the store gives descriptors back in the
+thing that happens, and for the word `count` how many descriptors are stored, for
+`alive` how often the command said that it lives.  With --listen it listens on
+the three sockets in DIR, as systemd does for socket units, and hands them over,
+too.  Like systemd's, the store gives descriptors back in the
 reverse order.  Ends when the command ends otherwise, with its status.
 """
 import array
@@ -26,6 +29,18 @@ def say(*words):
 class Store:
     def __init__(self):
         self.entries = []  # (name, fd)
+        self.listeners = []
+        self.n_alive = 0
+
+    def listen(self, folder):
+        for name in "attach", "control", "control-ro":
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listener.bind(os.path.join(folder, name))
+            listener.listen()
+            self.listeners.append((name, listener.fileno(), listener))
+
+    def all(self):
+        return [(n, fd) for n, fd, _ in self.listeners] + self.entries
 
     def add(self, name, fds):
         self.entries[:0] = [(name, fd) for fd in fds]
@@ -47,7 +62,9 @@ def message_handle(store, data, fds):
         os.close(fd)
     if fields.get("FDSTOREREMOVE") == "1":
         store.remove(fields["FDNAME"])
-    elif "WATCHDOG" not in fields:
+    elif "WATCHDOG" in fields:
+        store.n_alive += 1
+    else:
         say(*fields)
 
 
@@ -70,7 +87,8 @@ def start(store, path, command):
     if pid != 0:
         return pid
     # Clear of where they go.
-    fds = [os.dup(fd) for _, fd in store.entries]
+    given = store.all()
+    fds = [os.dup(fd) for _, fd in given]
     high = [os.dup2(fd, 1000 + i) for i, fd in enumerate(fds)]
     for i, fd in enumerate(high):
         os.dup2(fd, FIRST_FD + i, inheritable=True)
@@ -78,16 +96,20 @@ def start(store, path, command):
     environment = dict(os.environ, NOTIFY_SOCKET=path, FDSTORE="512")
     if high:
         environment["LISTEN_FDS"] = str(len(high))
-        environment["LISTEN_FDNAMES"] = ":".join(n for n, _ in store.entries)
+        environment["LISTEN_FDNAMES"] = ":".join(n for n, _ in given)
         environment["LISTEN_PID"] = str(os.getpid())
     os.execvpe(command[0], command, environment)
 
 
 def main():
     path, command = sys.argv[1], sys.argv[2:]
+    store, is_again = Store(), False
+    if command[0] == "--listen":
+        store.listen(command[1])
+        command = command[2:]
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     sock.bind(path)
-    store, is_again, inputs = Store(), False, [sock, sys.stdin]
+    inputs = [sock, sys.stdin]
     pid = start(store, path, command)
     say("started", pid)
     while True:
@@ -100,6 +122,8 @@ def main():
                 os.kill(pid, signal.SIGTERM)
             elif word == "count":
                 say("count", len(store.entries))
+            elif word == "alive":
+                say("alive", store.n_alive)
             elif word == "":
                 inputs.remove(sys.stdin)
         ended, status = os.waitpid(pid, os.WNOHANG)
