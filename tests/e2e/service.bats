@@ -5,7 +5,7 @@ load helper
 
 # What `systemd-analyze security` may say at most, times 10.  The same number
 # stands in man/shmallocd.8.scd.
-EXPOSURE=17
+EXPOSURE=25
 # What nobody is: the daemon's user, a client's and its group.
 DAEMON_UID=60100
 CLIENT_UID=60200
@@ -198,7 +198,10 @@ state_is() {
 		exec strace -f -qq -c -U name -o "$trace" "$(type -P shmallocd)" "\$@"
 	END
 	chmod +x "$BATS_TEST_TMPDIR/bin/shmallocd"
-	PATH=$BATS_TEST_TMPDIR/bin:$PATH daemon_start --no-keeper --save "$save"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH daemon_start --no-keeper --save "$save" \
+	    --http "unix:$BATS_TEST_TMPDIR/http"
+	curl -sf --unix-socket "$BATS_TEST_TMPDIR/http" \
+	    http://localhost/metrics >/dev/null
 	holder_start
 	holder_tell alloc 64 1000
 	holder_tell alloc 400000 10
