@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,11 +24,18 @@ const char *const log_level_names[LOG_LEVELS] = {
 static const int severities[LOG_LEVELS] = { 3, 4, 6, 7 };
 
 static enum log_level level_max = LOG_LEVEL_INFO;
+static enum log_format line_format = LOG_FORMAT_TEXT;
 
 void
 log_set_level(enum log_level level)
 {
 	level_max = level;
+}
+
+void
+log_set_format(enum log_format format)
+{
+	line_format = format;
 }
 
 int
@@ -83,12 +91,59 @@ control_mask(char *text)
 			*text = '?';
 }
 
+/* Nobody is left to be told if the log itself cannot be written. */
+static void
+text_put(const char *text, size_t len)
+{
+	if (write(STDERR_FILENO, text, len) < 0)
+		return;
+}
+
+/* MESSAGE, whose bytes may be any, as a JSON string. */
+static json_t *
+message_json(char *message)
+{
+	json_t *string = json_string(message);
+	if (string != NULL)
+		return string;
+	/* It is no UTF-8. */
+	for (char *byte = message; *byte != '\0'; byte++)
+		if ((unsigned char)*byte > 0x7f)
+			*byte = '?';
+	return json_string(message);
+}
+
+/* False: there is no memory. */
+static bool
+json_write(enum log_level level, char *message)
+{
+	char line[6 * LINE_LEN + 128];
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	double time = (double)now.tv_sec + (double)(now.tv_nsec / 1000) / 1e6;
+	json_t *object = json_pack("{s:f, s:s, s:i, s:o}", "time", time,
+	    "level", log_level_names[level], "pid", (int)getpid(), "message",
+	    message_json(message));
+	size_t n = 0;
+	if (is_journal())
+		n = (size_t)snprintf(
+		    line, sizeof line, "<%d>", severities[level]);
+	size_t len = object == NULL
+	    ? 0
+	    : json_dumpb(object, line + n, sizeof line - n,
+		  JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(16));
+	json_decref(object);
+	if (len == 0 || len >= sizeof line - n)
+		return false;
+	line[n + len] = '\n';
+	text_put(line, n + len + 1);
+	return true;
+}
+
 static void
 line_write(enum log_level level, const char *format, va_list args)
 {
 	char line[LINE_LEN];
-	if (level > level_max)
-		return;
 	int n = prefix_write(level, line, sizeof line - 1);
 	if (n < 0 || (size_t)n >= sizeof line - 1)
 		return;
@@ -96,15 +151,27 @@ line_write(enum log_level level, const char *format, va_list args)
 	control_mask(line);
 	size_t len = strlen(line);
 	line[len++] = '\n';
-	/* Nobody is left to be told if the log itself cannot be written. */
-	if (write(STDERR_FILENO, line, len) < 0)
+	text_put(line, len);
+}
+
+static void
+event_write(enum log_level level, const char *format, va_list args)
+{
+	char message[LINE_LEN];
+	va_list again;
+	if (level > level_max)
 		return;
+	va_copy(again, args);
+	vsnprintf(message, sizeof message, format, again);
+	va_end(again);
+	if (line_format != LOG_FORMAT_JSON || !json_write(level, message))
+		line_write(level, format, args);
 }
 
 #define LOG_BODY(level)                                                        \
 	va_list args;                                                          \
 	va_start(args, format);                                                \
-	line_write(level, format, args);                                       \
+	event_write(level, format, args);                                      \
 	va_end(args)
 
 void

@@ -5,6 +5,9 @@
  * Under systemd (JOURNAL_STREAM names stderr) a line begins with its priority
  * as "<4>" and has no time, because the journal adds both.  Bytes that came
  * from elsewhere cannot forge lines: control characters are shown as '?'.
+ *
+ * Or a line is a JSON object, in ASCII: "time" (seconds since the epoch),
+ * "level", "pid", "message".
  */
 #ifndef SERVER_LOG_H
 #define SERVER_LOG_H
@@ -24,8 +27,17 @@ enum log_level {
 
 extern const char *const log_level_names[LOG_LEVELS];
 
+/* The order of the key log_format. */
+enum log_format {
+	LOG_FORMAT_TEXT,
+	LOG_FORMAT_JSON,
+};
+
 /* Lines above LEVEL are dropped.  At first: info. */
 void log_set_level(enum log_level level);
+
+/* What lines look like from now on.  At first: text. */
+void log_set_format(enum log_format format);
 
 /*
  * Append the log to the file PATH instead of where stderr goes now; NULL:

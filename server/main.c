@@ -10,6 +10,7 @@
 
 #include "server/config.h"
 #include "server/keeper.h"
+#include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
 
@@ -130,6 +131,24 @@ background_enter(struct background *background)
 	return setsid() < 0 ? SHM_ESYSTEM : 0;
 }
 
+static void
+error_ignore(void *arg, const char *where, const char *reason)
+{
+	(void)arg, (void)where, (void)reason;
+}
+
+/* The keeper's lines look like its daemon's, who says what is wrong with the
+ * configuration. */
+static void
+log_format_set(const struct server_options *options)
+{
+	struct config config;
+	if (server_configure(options, &config, error_ignore, NULL) == 0)
+		log_set_format((enum log_format)config_number(
+		    &config, NULL, CONFIG_LOG_FORMAT));
+	config_release(&config);
+}
+
 /* What runs below the keeper. */
 struct job {
 	const struct options *options;
@@ -177,6 +196,7 @@ daemon_run(const struct options *options)
 	}
 	if (options->has_no_keeper || store_is_offered())
 		return alone_run(options, &kept, &background);
+	log_format_set(&options->server);
 	struct job job = { options, background };
 	struct keeper_job keeper = { job_run, job_ready, &job, kept };
 	return keeper_run(&keeper);

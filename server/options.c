@@ -78,6 +78,8 @@ static const struct option_row rows[] = {
 	    "error, warn, info or debug; default info" },
 	{ "log-file", 0, OPTION_KEY, "FILE", "log_file", 0,
 	    "append the log to FILE instead of stderr" },
+	{ "log-format", 0, OPTION_KEY, "FORMAT", "log_format", 0,
+	    "text or json; default text" },
 	{ "help", 'h', OPTION_ACTION, NULL, NULL, OPTIONS_HELP,
 	    "show this, and end" },
 	{ "version", 'V', OPTION_ACTION, NULL, NULL, OPTIONS_VERSION,

@@ -119,6 +119,8 @@ log_configure(const struct config *config)
 {
 	log_set_level(
 	    (enum log_level)config_number(config, NULL, CONFIG_LOG_LEVEL));
+	log_set_format(
+	    (enum log_format)config_number(config, NULL, CONFIG_LOG_FORMAT));
 	return log_open(config_text(config, CONFIG_LOG_FILE));
 }
 

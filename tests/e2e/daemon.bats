@@ -230,6 +230,38 @@ state_is() {
 	grep -qx 'mode = 0660' "$config.2"
 }
 
+@test "the log is text, or with log_format a JSON object each line" {
+	echo 'log_format = json' >"$config"
+	daemon_start --config "$config"
+	holder_build
+	# Who attaches may have any name.
+	cp "$HOLDER" "$BATS_TEST_TMPDIR/a\"b\\"$'\377'
+	HOLDER="$BATS_TEST_TMPDIR/a\"b\\"$'\377' holder_start
+	jq -es 'length > 2 and all(.[]; (keys == ["level", "message", "pid",
+	    "time"]) and .time > 0 and .level == "info")' "$DAEMON_LOG"
+	jq -es 'any(.[]; .message | contains("(a\"b\\?) of user"))' \
+	    "$DAEMON_LOG"
+	# The keeper's lines, too.
+	for i in $(seq 8); do
+		wait_for shmallocctl status
+		kill -ABRT "$(server_pid)"
+	done
+	wait_for grep -q 'giving up' "$DAEMON_LOG"
+	jq -es 'any(.[]; .level == "error" and (.message | contains("giving up")))' \
+	    "$DAEMON_LOG"
+	wait "$DAEMON_PID" || true
+	DAEMON_PID=
+}
+
+@test "SIGHUP changes what the log's lines look like" {
+	echo 'log_level = debug' >"$config"
+	daemon_start --config "$config"
+	printf 'log_level = debug\nlog_format = json\n' >"$config"
+	kill -HUP "$DAEMON_PID"
+	wait_for log_has '"message":"the configuration was read again"'
+	run -2 shmallocd --check-config -p log_format=xml
+}
+
 @test "a value's source is shown: default, file, argument, runtime" {
 	printf 'decay_ms = 2s\ntop_pad = 8K\n' >"$config"
 	daemon_start --config "$config" --size 64M -p top_pad=16K
