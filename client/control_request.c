@@ -177,8 +177,8 @@ shmalloc_control_tune_list(struct shmalloc_control *control,
 
 static int
 tune_set(struct shmalloc_control *control, const char *segment, size_t n,
-    Proto__Assignment *assignment, Proto__Assignment **list, unsigned flags,
-    struct shmalloc_reply **ret_reply)
+    Proto__Assignment *assignment, Proto__Assignment **list, double seconds,
+    unsigned flags, struct shmalloc_reply **ret_reply)
 {
 	Proto__Request request = PROTO__REQUEST__INIT;
 	Proto__TuneSetRequest set = PROTO__TUNE_SET_REQUEST__INIT;
@@ -189,16 +189,19 @@ tune_set(struct shmalloc_control *control, const char *segment, size_t n,
 	set.set = list;
 	set.has_dry_run = 1;
 	set.dry_run = (flags & SHMALLOC_DRY_RUN) != 0;
+	set.has_for_seconds = seconds >= 0;
+	set.for_seconds = seconds;
 	request.body_case = PROTO__REQUEST__BODY_TUNE_SET;
 	request.tune_set = &set;
 	return shmalloc_control_request(control, &request, segment,
 	    PROTO__REPLY__BODY_CHANGES, 0, ret_reply);
 }
 
-int
-shmalloc_control_tune_set(struct shmalloc_control *control, const char *segment,
-    size_t n, const struct shmalloc_assignment set[], unsigned flags,
-    struct shmalloc_reply **ret_reply)
+/* For SECONDS, or if they are negative for good. */
+static int
+assignments_send(struct shmalloc_control *control, const char *segment,
+    size_t n, const struct shmalloc_assignment set[], double seconds,
+    unsigned flags, struct shmalloc_reply **ret_reply)
 {
 	Proto__Assignment *assignment = calloc(n, sizeof(*assignment));
 	Proto__Assignment **list = calloc(n, sizeof(*list));
@@ -212,12 +215,59 @@ shmalloc_control_tune_set(struct shmalloc_control *control, const char *segment,
 			assignment[i].name = string_for_message(set[i].name);
 			assignment[i].value = string_for_message(set[i].value);
 		}
-		r = tune_set(
-		    control, segment, n, assignment, list, flags, ret_reply);
+		r = tune_set(control, segment, n, assignment, list, seconds,
+		    flags, ret_reply);
 	}
 	free(list);
 	free(assignment);
 	return r;
+}
+
+int
+shmalloc_control_tune_set(struct shmalloc_control *control, const char *segment,
+    size_t n, const struct shmalloc_assignment set[], unsigned flags,
+    struct shmalloc_reply **ret_reply)
+{
+	return assignments_send(control, segment, n, set, -1, flags, ret_reply);
+}
+
+int
+shmalloc_control_tune_set_for(struct shmalloc_control *control,
+    const char *segment, size_t n, const struct shmalloc_assignment set[],
+    double seconds, unsigned flags, struct shmalloc_reply **ret_reply)
+{
+	if (!(seconds > 0))
+		return SHMALLOC_EINVAL;
+	return assignments_send(
+	    control, segment, n, set, seconds, flags, ret_reply);
+}
+
+int
+shmalloc_control_tune_revert(struct shmalloc_control *control,
+    const char *segment, unsigned flags, struct shmalloc_reply **ret_reply)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__TuneRevertRequest revert = PROTO__TUNE_REVERT_REQUEST__INIT;
+
+	revert.has_dry_run = 1;
+	revert.dry_run = (flags & SHMALLOC_DRY_RUN) != 0;
+	request.body_case = PROTO__REQUEST__BODY_TUNE_REVERT;
+	request.tune_revert = &revert;
+	return shmalloc_control_request(control, &request, segment,
+	    PROTO__REPLY__BODY_CHANGES, 0, ret_reply);
+}
+
+int
+shmalloc_control_tune_save(
+    struct shmalloc_control *control, struct shmalloc_reply **ret_reply)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__TuneSaveRequest save = PROTO__TUNE_SAVE_REQUEST__INIT;
+
+	request.body_case = PROTO__REQUEST__BODY_TUNE_SAVE;
+	request.tune_save = &save;
+	return shmalloc_control_request(
+	    control, &request, NULL, PROTO__REPLY__BODY_SAVED, 0, ret_reply);
 }
 
 int

@@ -109,6 +109,19 @@ int config_read_file(struct config *config, const char *path,
 int config_read_default(
     struct config *config, config_report_fn report, void *arg) SHM_MUSTCHECK;
 
+/* The file among those that what operators saved is in. */
+#define CONFIG_FILE_RUNTIME "90-runtime.conf"
+
+/* Whether PATH names such a file, wherever it lies. */
+bool config_is_runtime(const char *path);
+
+/* As config_read_default(), but for that file. */
+int config_read_admin(
+    struct config *config, config_report_fn report, void *arg) SHM_MUSTCHECK;
+
+/* Write the line NAME = VALUE of PARAM. */
+void config_write_param(FILE *out, enum shm_param param, uint64_t value);
+
 /* What no single value shows: sizes that contradict each other. */
 int config_check(const struct config *config, config_report_fn report,
     void *arg) SHM_MUSTCHECK;

@@ -113,9 +113,17 @@ name_is_conf(const struct dirent *entry)
 	    strcmp(entry->d_name + len - 5, ".conf") == 0;
 }
 
+bool
+config_is_runtime(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return strcmp(slash == NULL ? path : slash + 1, CONFIG_FILE_RUNTIME) ==
+	    0;
+}
+
 static int
-dir_read(
-    struct config *config, const char *dir, config_report_fn report, void *arg)
+dir_read(struct config *config, const char *dir, bool has_runtime,
+    config_report_fn report, void *arg)
 {
 	struct dirent **entries;
 	int n_errors = 0;
@@ -129,15 +137,17 @@ dir_read(
 	for (int i = 0; i < n; i++) {
 		char path[512];
 		snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
-		n_errors += config_read_file(config, path, report, arg);
+		if (has_runtime || !config_is_runtime(path))
+			n_errors += config_read_file(config, path, report, arg);
 		free(entries[i]);
 	}
 	free(entries);
 	return n_errors;
 }
 
-int
-config_read_default(struct config *config, config_report_fn report, void *arg)
+static int
+default_read(
+    struct config *config, bool has_runtime, config_report_fn report, void *arg)
 {
 	int n_errors = 0;
 	FILE *probe = fopen(CONFIG_FILE_DEFAULT, "re");
@@ -146,7 +156,20 @@ config_read_default(struct config *config, config_report_fn report, void *arg)
 	if (probe != NULL || errno != ENOENT)
 		n_errors +=
 		    config_read_file(config, CONFIG_FILE_DEFAULT, report, arg);
-	return n_errors + dir_read(config, CONFIG_DIR_DEFAULT, report, arg);
+	return n_errors +
+	    dir_read(config, CONFIG_DIR_DEFAULT, has_runtime, report, arg);
+}
+
+int
+config_read_default(struct config *config, config_report_fn report, void *arg)
+{
+	return default_read(config, true, report, arg);
+}
+
+int
+config_read_admin(struct config *config, config_report_fn report, void *arg)
+{
+	return default_read(config, false, report, arg);
 }
 
 /* ---- Writing --------------------------------------------------------- */
@@ -170,6 +193,12 @@ line_write(FILE *out, const struct shm_param_info *info, uint64_t number,
 	    is_text && text != NULL    ? text
 		: is_text || is_nobody ? ""
 				       : value);
+}
+
+void
+config_write_param(FILE *out, enum shm_param param, uint64_t value)
+{
+	line_write(out, &shm_params[param], value, NULL, CONFIG_FILE);
 }
 
 static void

@@ -83,6 +83,8 @@ int verb_map(struct call *call);
 int verb_tune_list(struct call *call);
 int verb_tune_set(struct call *call);
 int verb_tune_reset(struct call *call);
+int verb_tune_revert(struct call *call);
+int verb_tune_save(struct call *call);
 int verb_trim(struct call *call);
 int verb_check(struct call *call);
 int verb_segment_list(struct call *call);

@@ -46,6 +46,16 @@ enum segment_start {
 
 extern const char *const segment_start_names[];
 
+/* What operators' last change replaced, to undo it. */
+struct segment_undo {
+	size_t n; /* 0: there is nothing to undo */
+	struct {
+		uint32_t param;
+		uint64_t value;
+		enum config_source source;
+	} was[SHM_PARAMS];
+};
+
 struct segment {
 	TAILQ_ENTRY(segment) link;
 	struct shm_seg seg;
@@ -58,6 +68,7 @@ struct segment {
 	gid_t group;
 	uint64_t size; /* that it was made with: where limit.hard begins */
 	enum config_source source[SHM_PARAMS];
+	struct segment_undo undo;
 	uint64_t evict_ms; /* reader.evict_ms: what the segment says is input */
 	uint64_t evict_ms_kept; /* and what of it is kept, see store.h */
 	bool is_evict_kept;

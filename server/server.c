@@ -50,24 +50,26 @@ server_time(void)
 
 static int
 files_read(const struct server_options *options, struct config *config,
-    config_report_fn report, void *arg)
+    bool has_runtime, config_report_fn report, void *arg)
 {
 	int n_errors = 0;
 	if (options->n_config_paths == 0 && !options->is_default_config_off)
-		return config_read_default(config, report, arg);
+		return has_runtime ? config_read_default(config, report, arg)
+				   : config_read_admin(config, report, arg);
 	for (size_t i = 0; i < options->n_config_paths; i++)
-		n_errors += config_read_file(
-		    config, options->config_paths[i], report, arg);
+		if (has_runtime || !config_is_runtime(options->config_paths[i]))
+			n_errors += config_read_file(
+			    config, options->config_paths[i], report, arg);
 	return n_errors;
 }
 
-int
-server_configure(const struct server_options *options, struct config *config,
-    config_report_fn report, void *arg)
+static int
+config_make(const struct server_options *options, struct config *config,
+    bool has_runtime, config_report_fn report, void *arg)
 {
 	char reason[CONFIG_REASON_LEN];
 	config_init(config);
-	int n_errors = files_read(options, config, report, arg);
+	int n_errors = files_read(options, config, has_runtime, report, arg);
 	for (size_t i = 0; i < options->n_assignments; i++) {
 		if (config_assign(config, options->assignments[i], reason) == 0)
 			continue;
@@ -77,6 +79,33 @@ server_configure(const struct server_options *options, struct config *config,
 	if (n_errors == 0)
 		n_errors = config_check(config, report, arg);
 	return n_errors;
+}
+
+int
+server_configure(const struct server_options *options, struct config *config,
+    config_report_fn report, void *arg)
+{
+	return config_make(options, config, true, report, arg);
+}
+
+static const char *
+runtime_path(const struct server_options *options)
+{
+	if (options->n_config_paths == 0 && !options->is_default_config_off)
+		return CONFIG_DIR_DEFAULT "/" CONFIG_FILE_RUNTIME;
+	for (size_t i = options->n_config_paths; i-- > 0;)
+		if (config_is_runtime(options->config_paths[i]))
+			return options->config_paths[i];
+	return NULL;
+}
+
+int
+server_configure_admin(const struct server_options *options,
+    struct config *config, const char **ret_path, config_report_fn report,
+    void *arg)
+{
+	*ret_path = runtime_path(options);
+	return config_make(options, config, false, report, arg);
 }
 
 static void

@@ -85,6 +85,14 @@ int server_configure(const struct server_options *options,
     struct config *config, config_report_fn report, void *arg) SHM_MUSTCHECK;
 
 /*
+ * The same without the file that operators' changes are saved in, if that is
+ * read; *RET_PATH is its path, or NULL: none is.
+ */
+int server_configure_admin(const struct server_options *options,
+    struct config *config, const char **ret_path, config_report_fn report,
+    void *arg) SHM_MUSTCHECK;
+
+/*
  * Serve OPTIONS until a signal, or the last client, ends it, going on where the
  * daemon was that left LEGACY (which is taken over).  READY (or NULL) is called
  * with ARG when clients can attach.  The exit status: EXIT_SUCCESS,

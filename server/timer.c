@@ -7,6 +7,7 @@
 #include "server/reader.h"
 #include "server/reap.h"
 #include "server/slot.h"
+#include "server/tune_timed.h"
 #include "shm/daemon.h"
 #include "shm/memory.h"
 
@@ -72,6 +73,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	TAILQ_FOREACH(segment, &server->segments, link)
 	{
 		segment_tick(segment);
+		tune_timed_tick(server, segment);
 		reader_tick(segment);
 		if (looks)
 			huge_tick(server, segment);

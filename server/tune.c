@@ -6,6 +6,7 @@
 
 #include "server/journal.h"
 #include "server/log.h"
+#include "server/tune_timed.h"
 #include "server/value.h"
 #include "shm/daemon.h"
 
@@ -176,6 +177,9 @@ configured_apply(struct segment *segment, struct tune_change *changes, size_t n)
 	char reason[TUNE_REASON_LEN];
 	if (tune_apply(segment, changes, n, "configuration", reason) != 0)
 		log_error("segment %s: %s", segment->name, reason);
+	/* Nothing older comes back. */
+	for (size_t i = 0; i < n; i++)
+		tune_timed_note(segment, &changes[i], 0);
 }
 
 /* A configured limit above the reserve of a segment that is there. */

@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "server/control.h"
+#include "server/log.h"
 #include "server/server.h"
 #include "server/tune.h"
+#include "server/tune_save.h"
+#include "server/tune_timed.h"
 
 /* The words of an enum, "enum:a|b", one by one. */
 static void
@@ -65,6 +68,15 @@ parameter_put(struct call *call, enum shm_param param)
 		words_put(call, strchr(info->unit, ':') + 1, to);
 	to->source = pool_strdup(
 	    call->pool, config_source_names[segment->source[param]]);
+	enum config_source source;
+	CALL_PUT(to, configured,
+	    tune_configured(&call->server->config, segment, param, &source));
+	uint64_t until_ms = tune_timed_until(segment, param);
+	if (until_ms != 0) {
+		CALL_PUT(to, reverts, (double)until_ms / 1e3);
+		CALL_PUT(to, reverts_to,
+		    tune_timed_then(call->server, segment, param));
+	}
 	to->effect = pool_strdup(call->pool, info->effect);
 	to->description = pool_strdup(call->pool, info->text);
 	return to;
@@ -112,23 +124,65 @@ change_put(struct call *call, const struct tune_change *change, bool is_dry)
 	return to;
 }
 
+/* How a change is made: its time in ms (0: for good), or only said. */
+struct change_way {
+	uint64_t for_ms;
+	bool is_dry;
+};
+
+static void
+undo_note(struct segment *segment, const struct tune_change *changes, size_t n)
+{
+	segment->undo.n = n;
+	for (size_t i = 0; i < n; i++) {
+		segment->undo.was[i].param = changes[i].param;
+		segment->undo.was[i].value = changes[i].before;
+		segment->undo.was[i].source = segment->source[changes[i].param];
+	}
+}
+
+/* Make them; what they replace can be had back. */
 static int
-changes_apply(
-    struct call *call, const struct tune_change *changes, size_t n, bool is_dry)
+changes_make(struct call *call, const struct tune_change *changes, size_t n,
+    uint64_t for_ms, char reason[TUNE_REASON_LEN])
+{
+	struct segment *segment = call->segment;
+	struct segment_undo before = segment->undo;
+	if (n == 0)
+		return 0;
+	undo_note(segment, changes, n);
+	int error = tune_apply(segment, changes, n, call->who, reason);
+	if (error != 0) {
+		segment->undo = before;
+		return error;
+	}
+	for (size_t i = 0; i < n; i++)
+		tune_timed_note(segment, &changes[i], for_ms);
+	store_evict(&call->server->store, segment);
+	return 0;
+}
+
+static int
+changes_apply(struct call *call, const struct tune_change *changes, size_t n,
+    const struct change_way *way)
 {
 	char reason[TUNE_REASON_LEN];
+	double reverts = server_time() + (double)way->for_ms / 1e3;
 	Proto__ChangeList *list = pool_alloc(call->pool, sizeof *list);
-	int error = is_dry
+	int error = way->is_dry
 	    ? 0
-	    : tune_apply(call->segment, changes, n, call->who, reason);
+	    : changes_make(call, changes, n, way->for_ms, reason);
 	if (error != 0)
 		return call_fail(call, error, NULL, "%s", reason);
-	store_evict(&call->server->store, call->segment);
 	proto__change_list__init(list);
 	list->changes = pool_array(call->pool, n, sizeof(*list->changes));
-	for (size_t i = 0; i < n; i++)
-		list->changes[list->n_changes++] =
-		    change_put(call, &changes[i], is_dry);
+	for (size_t i = 0; i < n; i++) {
+		Proto__Change *change =
+		    change_put(call, &changes[i], way->is_dry);
+		if (way->for_ms != 0)
+			CALL_PUT(change, reverts, reverts);
+		list->changes[list->n_changes++] = change;
+	}
 	call->reply->changes = list;
 	call->reply->body_case = PROTO__REPLY__BODY_CHANGES;
 	return 0;
@@ -170,7 +224,15 @@ verb_tune_set(struct call *call)
 	if (n == 0)
 		return call_fail(
 		    call, SHM_EINVAL, NULL, "there is nothing to set");
-	return changes_apply(call, changes, n, request->dry_run);
+	struct change_way way = { 0, request->dry_run };
+	if (request->has_for_seconds) {
+		if (!(request->for_seconds > 0 &&
+			request->for_seconds <= TUNE_TIMED_MAX_SECONDS))
+			return call_fail(call, SHM_ERANGE, NULL,
+			    "a time is more than 0 and at most a year");
+		way.for_ms = (uint64_t)(request->for_seconds * 1e3) + 1;
+	}
+	return changes_apply(call, changes, n, &way);
 }
 
 static bool
@@ -201,5 +263,52 @@ verb_tune_reset(struct call *call)
 		if (only == SHM_PARAMS || only == (enum shm_param)i)
 			n += change_to_configured(
 			    call, (enum shm_param)i, &changes[n]);
-	return changes_apply(call, changes, n, false);
+	return changes_apply(
+	    call, changes, n, &(struct change_way){ 0, false });
+}
+
+int
+verb_tune_revert(struct call *call)
+{
+	const struct segment_undo *undo = &call->segment->undo;
+	struct tune_change changes[SHM_PARAMS];
+	if (undo->n == 0)
+		return call_fail(call, SHM_EINVAL, NULL,
+		    "there is nothing to revert: nobody has changed anything "
+		    "since the daemon's start");
+	for (size_t i = 0; i < undo->n; i++) {
+		enum shm_param param = (enum shm_param)undo->was[i].param;
+		changes[i] = (struct tune_change){ param,
+			tune_value(call->segment, param), undo->was[i].value,
+			undo->was[i].source };
+	}
+	return changes_apply(call, changes, undo->n,
+	    &(struct change_way){ 0, call->request->tune_revert->dry_run });
+}
+
+int
+verb_tune_save(struct call *call)
+{
+	char reason[TUNE_REASON_LEN];
+	struct tune_saved saved;
+	int error = tune_save(call->server, &saved, reason);
+	if (error != 0)
+		return call_fail(call, error, NULL, "%s", reason);
+	Proto__Saved *to = pool_alloc(call->pool, sizeof *to);
+	proto__saved__init(to);
+	to->schema = pool_strdup(call->pool, "shmalloc.saved/1");
+	to->path = pool_strdup(call->pool, saved.path);
+	CALL_PUT(to, parameters, saved.n);
+	to->skipped = pool_array(
+	    call->pool, segment_count(call->server), sizeof(*to->skipped));
+	const struct segment *segment;
+	TAILQ_FOREACH(segment, &call->server->segments, link)
+	if (tune_is_skipped(call->server, segment))
+		to->skipped[to->n_skipped++] =
+		    pool_strdup(call->pool, segment->name);
+	log_info(
+	    "%u parameters saved to %s by %s", saved.n, saved.path, call->who);
+	call->reply->saved = to;
+	call->reply->body_case = PROTO__REPLY__BODY_SAVED;
+	return 0;
 }

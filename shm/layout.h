@@ -260,6 +260,10 @@ struct shm_tunables {
 	/* Daemon only: what `value` becomes while `generation` is odd, so that
 	 * a daemon that is killed then is followed by one that goes on. */
 	_Atomic uint64_t next[31];
+	/* Daemon only, of values that were set for a time: when that is over,
+	 * ms since the epoch (0: never), and what is then. */
+	_Atomic uint64_t until[31], then[31];
+	uint64_t spare[2];
 };
 
 /* ---- Arenas ------------------------------------------------------------ */
@@ -432,7 +436,7 @@ static_assert(sizeof(struct shm_head) == 8, "layout");
 static_assert(offsetof(struct shm_chunk, head) == 8, "layout");
 static_assert(offsetof(struct shm_chunk, next) == SHM_CHUNK_HEAD, "layout");
 static_assert(sizeof(struct shm_page) == 16, "layout");
-static_assert(sizeof(struct shm_tunables) == 512, "layout");
+static_assert(sizeof(struct shm_tunables) == 1024, "layout");
 static_assert(sizeof(struct shm_thread) == 128, "layout");
 static_assert(sizeof(struct shm_pin) == 64, "layout");
 static_assert(sizeof(struct shm_root) == 128, "layout");

@@ -21,6 +21,10 @@ enum command_id {
 	COMMAND_TUNE_GET,
 	COMMAND_TUNE_SET,
 	COMMAND_TUNE_RESET,
+	COMMAND_TUNE_REVERT,
+	COMMAND_TUNE_DIFF,
+	COMMAND_TUNE_SAVE,
+	COMMAND_TUNE_PRESET,
 	COMMAND_TRIM,
 	COMMAND_CHECK,
 	COMMAND_DOCTOR,
@@ -73,6 +77,10 @@ int tune_list_run(struct ctl *ctl, int argc, char **argv);
 int tune_get_run(struct ctl *ctl, int argc, char **argv);
 int tune_set_run(struct ctl *ctl, int argc, char **argv);
 int tune_reset_run(struct ctl *ctl, int argc, char **argv);
+int tune_revert_run(struct ctl *ctl, int argc, char **argv);
+int tune_diff_run(struct ctl *ctl, int argc, char **argv);
+int tune_save_run(struct ctl *ctl, int argc, char **argv);
+int tune_preset_run(struct ctl *ctl, int argc, char **argv);
 int trim_run(struct ctl *ctl, int argc, char **argv);
 int check_run(struct ctl *ctl, int argc, char **argv);
 int doctor_run(struct ctl *ctl, int argc, char **argv);

@@ -40,11 +40,11 @@ quoted_print(const char *text)
 	putchar('\'');
 }
 
-/* The words of "a|b|c", with spaces. */
+/* The words of "a|b|c", with spaces; not what follows the last. */
 static void
 choices_print(const char *words)
 {
-	for (; *words != '\0'; words++)
+	for (; *words != '\0' && *words != ' '; words++)
 		putchar(*words == '|' ? ' ' : *words);
 }
 

@@ -34,7 +34,8 @@ struct options {
 	const char *by, *remove, *group, *textfile;
 	const char *sort;
 	bool batch;
-	double watch, delay; /* seconds; 0: not given */
+	bool save;
+	double watch, delay, for_seconds; /* 0: not given */
 	uint64_t count, width, arena;
 	uint64_t size, reserve, quota, mode;
 };

@@ -1,15 +1,16 @@
 /* `tune`: the parameters of a segment. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/ctl/command.h"
 #include "client/ctl/json.h"
-#include "client/ctl/look.h"
 #include "client/ctl/suggest.h"
 #include "client/ctl/table.h"
 #include "client/ctl/text.h"
+#include "client/ctl/tune.h"
 
-#define VALUE_LEN 64
+#define VALUE_LEN TUNE_VALUE_LEN
 
 /* VALUE with its UNIT, as people write it; plain in a pipe. */
 static char *
@@ -28,7 +29,7 @@ value_text(const struct look *look, char buf[VALUE_LEN], const char *unit,
 }
 
 /* As ctl_fail; of an unknown parameter, also which one may be meant. */
-static int
+int
 tune_fail(struct ctl *ctl, int r)
 {
 	const char *subject = shmalloc_control_subject(ctl->control);
@@ -74,8 +75,8 @@ parameter_text(const struct look *look, char buf[VALUE_LEN],
 	    look, buf, shmalloc_control_string(parameter, "unit"), value);
 }
 
-static char *
-parameter_value(const struct look *look, char buf[VALUE_LEN],
+char *
+tune_value_text(const struct look *look, char buf[VALUE_LEN],
     const struct shmalloc_record *parameter, const char *key)
 {
 	uint64_t value = look_uint(parameter, "value", 0);
@@ -93,8 +94,8 @@ range_text(const struct look *look, const struct shmalloc_record *parameter,
 
 	if (n == 0) {
 		snprintf(buf, len, "%s to %s",
-		    parameter_value(look, low, parameter, "min"),
-		    parameter_value(look, high, parameter, "max"));
+		    tune_value_text(look, low, parameter, "min"),
+		    tune_value_text(look, high, parameter, "max"));
 		return;
 	}
 	for (size_t i = 0; i < n && used < len; i++)
@@ -112,10 +113,10 @@ parameter_head(const struct look *look, const struct shmalloc_record *parameter)
 	printf("%s%s%s = %s", look_color(look, LOOK_BOLD),
 	    look_string(name, sizeof(name), parameter, "name"),
 	    look_color(look, LOOK_RESET),
-	    parameter_value(look, text, parameter, "value"));
+	    tune_value_text(look, text, parameter, "value"));
 	if (look_uint(parameter, "effective", value) != value)
 		printf(" (in effect: %s)",
-		    parameter_value(look, text, parameter, "effective"));
+		    tune_value_text(look, text, parameter, "effective"));
 	putchar('\n');
 }
 
@@ -133,7 +134,7 @@ parameter_long(const struct look *look, const struct shmalloc_record *parameter)
 	snprintf(text, sizeof(text),
 	    "source %s, default %s, range %s; takes effect at the next %s",
 	    look_string(source, sizeof(source), parameter, "source"),
-	    parameter_value(look, value, parameter, "default"), range,
+	    tune_value_text(look, value, parameter, "default"), range,
 	    is_refill ? "refill of each client" : "timer of the daemon");
 	text_wrap(text, width, 4);
 	look_string(text, sizeof(text), parameter, "description");
@@ -161,7 +162,7 @@ parameters_table(const struct ctl *ctl, const struct shmalloc_record *list)
 		table_string(table, parameter, "name");
 		for (size_t j = 0; j < sizeof(keys) / sizeof(keys[0]); j++)
 			table_text(table,
-			    parameter_value(
+			    tune_value_text(
 				&ctl->look, buf, parameter, keys[j]));
 		table_string(table, parameter, "unit");
 		table_string(table, parameter, "source");
@@ -220,7 +221,7 @@ tune_get_run(struct ctl *ctl, int argc, char **argv)
 		json_show(parameter, NULL);
 	else
 		printf("%s\n",
-		    parameter_value(&ctl->look, buf, parameter, "value"));
+		    tune_value_text(&ctl->look, buf, parameter, "value"));
 	shmalloc_control_free(reply);
 	return EXIT_OK;
 }
@@ -243,12 +244,27 @@ value_of(const struct look *look, char buf[VALUE_LEN],
 	    look, buf, shmalloc_control_string(record, "unit"), value);
 }
 
+/* Is it made, and for how long? */
+static const char *
+change_state(const struct shmalloc_record *change, char *buf, size_t len)
+{
+	time_t reverts = (time_t)look_double(change, "reverts", 0);
+	struct tm tm;
+
+	if (!look_bool(change, "applied"))
+		return "  dry run";
+	if (reverts == 0 || localtime_r(&reverts, &tm) == NULL)
+		return "  applied";
+	strftime(buf, len, "  applied, reverts %F %T", &tm);
+	return buf;
+}
+
 static void
 changes_table(const struct ctl *ctl, const struct shmalloc_record *list)
 {
 	struct table *table = table_new(&ctl->look, false);
 	size_t n = shmalloc_control_count(list, "changes");
-	char buf[VALUE_LEN];
+	char buf[VALUE_LEN], state[64];
 
 	table_column(table, "NAME", 0);
 	table_column(table, "BEFORE", TABLE_RIGHT);
@@ -265,14 +281,13 @@ changes_table(const struct ctl *ctl, const struct shmalloc_record *list)
 		table_text(table, "->");
 		table_text(table,
 		    value_of(&ctl->look, buf, change, "after", "after_word"));
-		table_text(table,
-		    look_bool(change, "applied") ? "  applied" : "  dry run");
+		table_text(table, change_state(change, state, sizeof(state)));
 	}
 	table_print(table);
 }
 
-static int
-changes_show(struct ctl *ctl, struct shmalloc_reply *reply)
+int
+tune_changes_show(struct ctl *ctl, struct shmalloc_reply *reply)
 {
 	if (ctl->opt.json)
 		json_show(shmalloc_control_root(reply), "changes");
@@ -298,21 +313,48 @@ assignment_parse(char *word, struct shmalloc_assignment *ret_assignment)
 }
 
 int
-tune_set_run(struct ctl *ctl, int argc, char **argv)
+tune_assign(struct ctl *ctl, size_t n, const struct shmalloc_assignment set[])
 {
-	struct shmalloc_assignment set[ASSIGNMENTS_MAX];
+	unsigned flags = ctl->opt.dry_run ? SHMALLOC_DRY_RUN : 0;
 	struct shmalloc_reply *reply;
 	int r;
 
+	if (ctl->opt.for_seconds > 0)
+		r = shmalloc_control_tune_set_for(ctl->control,
+		    ctl->opt.segment, n, set, ctl->opt.for_seconds, flags,
+		    &reply);
+	else
+		r = shmalloc_control_tune_set(
+		    ctl->control, ctl->opt.segment, n, set, flags, &reply);
+	if (r < 0)
+		return tune_fail(ctl, r);
+	r = tune_changes_show(ctl, reply);
+	return r == EXIT_OK && ctl->opt.save ? tune_save(ctl) : r;
+}
+
+/* --save keeps what stays, so it does not go with the others. */
+bool
+tune_options_agree(const struct ctl *ctl)
+{
+	if (!ctl->opt.save || (!ctl->opt.dry_run && ctl->opt.for_seconds <= 0))
+		return true;
+	text_error("tune: --save goes neither with --dry-run nor with --for");
+	return false;
+}
+
+int
+tune_set_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct shmalloc_assignment set[ASSIGNMENTS_MAX];
+	int r;
+
+	if (!tune_options_agree(ctl))
+		return EXIT_USAGE;
 	for (int i = 0; i < argc; i++)
 		if (!assignment_parse(argv[i], &set[i]))
 			return EXIT_USAGE;
 	r = ctl_connect(ctl);
-	if (r != EXIT_OK)
-		return r;
-	r = shmalloc_control_tune_set(ctl->control, ctl->opt.segment,
-	    (size_t)argc, set, ctl->opt.dry_run ? SHMALLOC_DRY_RUN : 0, &reply);
-	return r < 0 ? tune_fail(ctl, r) : changes_show(ctl, reply);
+	return r == EXIT_OK ? tune_assign(ctl, (size_t)argc, set) : r;
 }
 
 int
@@ -330,5 +372,5 @@ tune_reset_run(struct ctl *ctl, int argc, char **argv)
 		return r;
 	r = shmalloc_control_tune_reset(
 	    ctl->control, ctl->opt.segment, argc == 0 ? NULL : argv[0], &reply);
-	return r < 0 ? tune_fail(ctl, r) : changes_show(ctl, reply);
+	return r < 0 ? tune_fail(ctl, r) : tune_changes_show(ctl, reply);
 }

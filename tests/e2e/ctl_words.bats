@@ -97,8 +97,8 @@ commands()
 
 @test 'every command but version and help says 3 when no daemon answers' {
 	local words=(status stats 'top -n 1' clients 'clients evict 1' locks latency map
-	    events
-	    'latency --reset' 'fit 1'
+	    events 'latency --reset' 'fit 1' 'tune diff' 'tune revert'
+	    'tune save' 'tune preset use memory'
 	    'tune list' 'tune get x'
 	    'tune set x=1' 'tune reset --all' trim 'segment list'
 	    'segment create x --size 1M' 'segment destroy x --yes' roots

@@ -20,6 +20,8 @@
  *	scribble           overwrite the head of the last object
  *	child SIZE         fork; the child's first call allocates SIZE bytes
  *	mend               write back what was there
+ *	peek SIZE          say what the middle byte of a new object is
+ *	stale SIZE         the same of one that was filled with 90 and freed
  *	abort              die by SIGABRT inside
  *
  * and answers with "done ..." each; an allocation that failed says why.  Ends
@@ -250,6 +252,27 @@ child_alloc(size_t size)
 	printf("done %s\n", said);
 }
 
+/* The byte in the middle of a new object, or, with IS_STALE, of one that was
+ * written and freed: the memory is still there to look at. */
+static void
+object_peek(size_t size, int is_stale)
+{
+	shmalloc_off off = shmalloc_alloc(heap, size);
+	unsigned char *at = shmalloc_ptr(heap, off);
+
+	if (at == NULL) {
+		printf("done %s\n", shmalloc_last_failure(heap)->reason);
+		return;
+	}
+	if (is_stale) {
+		memset(at, 90, size);
+		shmalloc_free(heap, off);
+	} else {
+		held[n_held++] = off;
+	}
+	printf("done %d\n", at[size / 2]);
+}
+
 static void
 line_run(char *line)
 {
@@ -262,6 +285,10 @@ line_run(char *line)
 		object_keep(shmalloc_aligned_alloc(heap, 64, size));
 	else if (sscanf(line, "resize %zu", &size) == 1)
 		object_resize(size);
+	else if (sscanf(line, "peek %zu", &size) == 1)
+		object_peek(size, 0);
+	else if (sscanf(line, "stale %zu", &size) == 1)
+		object_peek(size, 1);
 	else if (sscanf(line, "child %zu", &size) == 1)
 		child_alloc(size);
 	else if (sscanf(line, "contend %zu %zu", &size, &n) == 2)

@@ -263,6 +263,43 @@ contended()
 	    (($(stat_of '.arenas | length') >= $1))
 }
 
+# A client that is stopped with the lock of the only arena.
+stopped_start()
+{
+	coproc STOP {
+		inherited_close
+		exec "$SHMALLOC_BUILD/tests/kill/stop" --hold
+	}
+	read -r -t 60 <&"${STOP[0]}"
+}
+
+stat_locks()
+{
+	shmallocctl locks --json | jq "$1"
+}
+
+# The client works in an arena beyond arena.max by now, and comes back to the
+# one when it frees what is there.
+slept_longer()
+{
+	holder_tell free
+	holder_tell alloc 64 10
+	[ "$(stat_locks '.locks[0].longest_wait_seconds >= 0.7')" = true ]
+}
+
+@test 'lock.wait_ms: who finds every lock taken sleeps so long' {
+	daemon_start -p arena.max=1 -p tcache.count=0
+	holder_start
+	refill
+	stopped_start
+	holder_tell alloc 64
+	# The holder is not let go, so a sleep lasts as long as it may.
+	(($(stat_locks '.locks[0].waits') > 0))
+	tune lock.wait_ms=700
+	wait_for slept_longer
+	kill -KILL "$STOP_PID"
+}
+
 @test 'check.level: 2 finds a free that points to a true head in a payload' {
 	daemon_start -p tcache.count=0
 	holder_start
@@ -287,6 +324,42 @@ contended()
 	echo twice >&"$HOLDER_IN"
 	wait_for sh -c "shmallocctl clients $HOLDER_PID --json |
 	    jq -e '.[0].state == \"reclaimed\"'"
+}
+
+@test 'fill.alloc: new objects of a running client are filled' {
+	daemon_start
+	holder_start
+	refill
+	[ "$(holder_tell peek 500)" != 'done 165' ]
+	tune fill.alloc=165
+	refill
+	[ "$(holder_tell peek 500)" = 'done 165' ]
+}
+
+@test 'fill.free: freed objects of a running client are filled' {
+	daemon_start
+	holder_start
+	refill
+	[ "$(holder_tell stale 500)" = 'done 90' ]
+	tune fill.free=219
+	refill
+	[ "$(holder_tell stale 500)" = 'done 219' ]
+}
+
+@test 'reader.evict_ms: a reader that memory waits for is killed' {
+	local reader
+
+	daemon_start
+	holder_start
+	reader=$HOLDER_PID
+	holder_tell enter
+	holder_start
+	holder_tell publish x 60000
+	holder_tell withdraw x
+	sleep 0.5
+	[ "$(HOLDER_PID=$reader client_of .state)" = alive ]
+	tune reader.evict_ms=100
+	wait_for eval '[ "$(HOLDER_PID=$reader client_of .state)" = reclaimed ]'
 }
 
 @test 'retire.limit: too much that waits for readers fails with reader' {
@@ -323,4 +396,16 @@ contended()
 	[ "$(stat_of .objects)" = 100 ]
 	[ "$(holder_tell free)" = 'done 100' ]
 	[ "$(stat_of .objects)" = 0 ]
+}
+
+@test 'every parameter has a test here that it changes running clients' {
+	local name
+
+	daemon_start
+	while read -r name; do
+		grep -qE "^@test '$name: " "$BATS_TEST_DIRNAME/tune.bats" || {
+			echo "no test of $name"
+			return 1
+		}
+	done < <(shmallocctl tune list --json | jq -r '.[].name')
 }

@@ -201,6 +201,30 @@ int shmalloc_control_tune_set(struct shmalloc_control *control,
     const char *segment, size_t n, const struct shmalloc_assignment set[],
     unsigned flags, struct shmalloc_reply **ret_reply);
 
+/*
+ * The same for SECONDS, more than 0 and at most a year: then they become what
+ * they were before, also if the daemon was replaced meanwhile.
+ */
+int shmalloc_control_tune_set_for(struct shmalloc_control *control,
+    const char *segment, size_t n, const struct shmalloc_assignment set[],
+    double seconds, unsigned flags, struct shmalloc_reply **ret_reply);
+
+/*
+ * Undo the last change that was made by one of these functions, this one
+ * included; with SHMALLOC_DRY_RUN only say what that would change.
+ * SHMALLOC_EINVAL: there was none since the daemon's start.
+ */
+int shmalloc_control_tune_revert(struct shmalloc_control *control,
+    const char *segment, unsigned flags, struct shmalloc_reply **ret_reply);
+
+/*
+ * Write what differs from the configuration, of all segments, to the daemon's
+ * file conf.d/90-runtime.conf: "shmalloc.saved/1".  SHMALLOC_EINVAL: it reads
+ * no such file; SHMALLOC_ESYSTEM: it could not write it.
+ */
+int shmalloc_control_tune_save(
+    struct shmalloc_control *control, struct shmalloc_reply **ret_reply);
+
 /* Give the tunable NAME (NULL: all) the value it would have after a start. */
 int shmalloc_control_tune_reset(struct shmalloc_control *control,
     const char *segment, const char *name, struct shmalloc_reply **ret_reply);
