@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "client/call.h"
 #include "shm/epoch.h"
 #include "shm/publish.h"
 #include "shm/thread.h"
@@ -95,6 +96,7 @@ static void
 end_key_make(void)
 {
 	end_error = pthread_key_create(&end_key, thread_end);
+	call_watch();
 }
 
 /* ---- Making -------------------------------------------------------------- */
@@ -217,23 +219,6 @@ cache_find(struct shmalloc *heap)
 }
 
 /* ---- The in-call mark ---------------------------------------------------- */
-
-/*
- * Is the call that left its frame's address as MARK still going on below us, so
- * that we are in a handler that interrupted it?  A handler's frame is deeper by
- * at least what the kernel saves; a frame at or above the mark means that the
- * call was left by a jump.
- */
-static bool
-call_goes_on(uintptr_t mark)
-{
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	stack_t stack;
-
-	if (sigaltstack(NULL, &stack) == 0 && (stack.ss_flags & SS_ONSTACK))
-		return true;
-	return here + 512 < mark;
-}
 
 /* Settle what a call that was left by a jump had begun, as the daemon would
  * after a death. */
