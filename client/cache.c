@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "client/call.h"
+#include "client/fork.h"
 #include "shm/epoch.h"
 #include "shm/publish.h"
 #include "shm/thread.h"
@@ -28,6 +29,7 @@ static pthread_once_t end_once = PTHREAD_ONCE_INIT;
 static int end_error;
 
 static void call_settle(struct cache *cache);
+static void block_free(struct cache *cache);
 
 /* ---- Ending -------------------------------------------------------------- */
 
@@ -81,13 +83,12 @@ thread_end(void *arg)
 	cache_current = &cache_none;
 	while (cache) {
 		struct cache *next = cache->next;
-		size_t len = cache->len;
 
 		if (cache->heap)
 			cache_end(cache);
 		/* A block that a fork wiped doesn't know its length. */
-		if (len)
-			(void)munmap(cache, len);
+		if (cache->len)
+			block_free(cache);
 		cache = next;
 	}
 }
@@ -96,7 +97,16 @@ static void
 end_key_make(void)
 {
 	end_error = pthread_key_create(&end_key, thread_end);
+	if (end_error == 0)
+		end_error = fork_watch();
 	call_watch();
+}
+
+void
+cache_forget(void)
+{
+	cache_list = NULL;
+	cache_current = &cache_none;
 }
 
 /* ---- Making -------------------------------------------------------------- */
@@ -135,7 +145,22 @@ block_make(void)
 		cache->class[i].max = class_room(i);
 		slot += class_room(i);
 	}
+	if (!fork_note_make(cache)) {
+		(void)munmap(cache, len);
+		return NULL;
+	}
 	return cache;
+}
+
+static void
+block_free(struct cache *cache)
+{
+	sigset_t signals;
+
+	heap_signals_hold(&signals);
+	fork_note_end(cache);
+	(void)munmap(cache, cache->len);
+	heap_signals_release(&signals);
 }
 
 static void
@@ -166,6 +191,8 @@ cache_make(struct shmalloc *heap)
 	struct cache *cache;
 	int error;
 
+	if (heap->is_lost)
+		return errno = ESTALE, NULL;
 	if (pthread_once(&end_once, end_key_make) != 0 || end_error)
 		return errno = EAGAIN, NULL;
 	error = heap_attach_child(heap);
@@ -181,7 +208,7 @@ cache_make(struct shmalloc *heap)
 	if (error || pthread_setspecific(end_key, cache) != 0) {
 		if (!error)
 			shm_thread_release(&heap->seg, cache->self.thread);
-		(void)munmap(cache, cache->len);
+		block_free(cache);
 		return errno = error ? heap_errno(error) : ENOMEM, NULL;
 	}
 	cache_fill(cache, heap);

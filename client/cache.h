@@ -143,7 +143,8 @@ cache_unmark(struct cache *cache, const struct shmalloc *heap)
 
 /*
  * This thread's cache for HEAP, made if need be: in a forked child the process
- * attaches first.  NULL and errno: ENOTCONN, ENOMEM, EAGAIN.
+ * attaches first.  NULL and errno: ENOTCONN, ENOMEM, EAGAIN; ESTALE also in a
+ * child whose fork interrupted a call.
  */
 struct cache *cache_find(struct shmalloc *heap);
 
@@ -299,5 +300,8 @@ void cache_misuse(struct cache *cache, uint64_t off, int kind);
 
 /* End this cache: everything in it goes back, its record is released. */
 void cache_end(struct cache *cache);
+
+/* In a child: this thread has no caches; those it had have been wiped. */
+void cache_forget(void);
 
 #endif

@@ -41,6 +41,8 @@ struct shmalloc {
 	/* The coarse clock when the daemon was last looked for. */
 	_Atomic uint32_t looked_ms;
 	_Atomic bool is_gone; /* another segment has taken this one's place */
+	/* In a child whose fork interrupted a call: may not be touched. */
+	bool is_lost;
 };
 
 /*

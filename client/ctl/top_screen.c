@@ -213,8 +213,7 @@ static const char *const help_lines[] = {
 	"q           end",
 	"",
 	"= in use, c of it in thread caches. What a second brought is counted",
-	"between two looks; it lags by what caches did since their last "
-	"refill.",
+	"between two looks; it lags by what caches did since.",
 };
 
 static void

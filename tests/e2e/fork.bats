@@ -63,3 +63,9 @@ malloc_is_sound()
 @test "a detach in a child that is no client gives nothing away" {
 	forks detach_in_child
 }
+
+@test "a child of a handler that interrupted a call does nothing to its parent" {
+	# So that most of the time is spent in arenas.
+	shmallocctl tune set tcache.count=0
+	forks handler_forks
+}

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/time.h>
 
 #include "tests/e2e/client.h"
 
@@ -388,6 +389,99 @@ detach_in_child(void)
 	figure_wait("bytes", "allocated", 0);
 }
 
+/* ---- A handler that forks ---------------------------------------------------
+ */
+
+#define HANDLER_FORKS 300
+#define HANDLER_KEPT  64
+
+static volatile sig_atomic_t is_child, may_fork, n_forked;
+
+/* The child goes on where the parent was. */
+static void
+on_alarm_fork(int signal)
+{
+	int saved = errno;
+	pid_t pid;
+
+	(void)signal;
+	if (!may_fork || is_child)
+		return;
+	pid = fork();
+	if (pid == 0)
+		is_child = 1;
+	else if (pid > 0)
+		n_forked++;
+	errno = saved;
+}
+
+static void
+alarms_set(long us)
+{
+	struct itimerval timer = { { 0, us }, { 0, us } };
+
+	CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
+}
+
+/* Allocate; who comes back as a child of a handler ends. */
+static shmalloc_off
+interrupted_alloc(struct shmalloc *heap, size_t len)
+{
+	shmalloc_off off;
+
+	may_fork = 1;
+	off = shmalloc_alloc(heap, len);
+	may_fork = 0;
+	if (is_child)
+		_exit(0);
+	return off;
+}
+
+/* How many of our children came to a bad end, where they had no business. */
+static int
+children_lost(void)
+{
+	int status, n = 0;
+
+	for (int i = 0; i < n_forked; i++) {
+		CHECK(wait(&status) > 0);
+		n += status != 0;
+	}
+	return n;
+}
+
+/* What a child does in the middle of its parent's call is not done to its
+ * parent: it finds no heap there. */
+static void
+handler_forks(void)
+{
+	struct sigaction action = { .sa_handler = on_alarm_fork };
+	struct shmalloc *heap = heap_attach(NULL, 0);
+	shmalloc_off kept[HANDLER_KEPT] = { 0 };
+	size_t len[HANDLER_KEPT];
+
+	action.sa_flags = SA_RESTART;
+	CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+	alarms_set(2000);
+	for (size_t i = 0; n_forked < HANDLER_FORKS; i++) {
+		size_t k = i * 7 % HANDLER_KEPT;
+		const unsigned char *at = shmalloc_ptr(heap, kept[k]);
+
+		for (size_t j = 0; kept[k] != 0 && j < len[k]; j++)
+			CHECK(at[j] == (unsigned char)k);
+		shmalloc_free(heap, kept[k]);
+		len[k] = 16 + i * 131 % 3000;
+		kept[k] = interrupted_alloc(heap, len[k]);
+		CHECK(kept[k] != 0);
+		memset(shmalloc_ptr(heap, kept[k]), (int)k, len[k]);
+	}
+	alarms_set(0);
+	CHECK(children_lost() > 0);
+	figure_wait("clients", "alive", 1);
+	shmalloc_detach(heap);
+	figure_wait("bytes", "allocated", 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -401,6 +495,7 @@ main(int argc, char **argv)
 		{ "nothing_leaked", nothing_leaked },
 		{ "silent_child", silent_child },
 		{ "detach_in_child", detach_in_child },
+		{ "handler_forks", handler_forks },
 	};
 
 	return test_run(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));

@@ -52,7 +52,7 @@ slow_call(void)
 static uint32_t
 held(size_t size)
 {
-	return cache_current->class[shm_class(cache_chunk_size(size))].n;
+	return cache_current->class[shm_class(shm_cached_size(size))].n;
 }
 
 Test(client_cache, an_unused_class_gives_back_half_each_decay_ms)
