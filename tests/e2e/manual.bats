@@ -49,9 +49,10 @@ shape()
 	tr -d '\r' | sed -E '
 		s/\x1b\[[0-9;]*[A-Za-z]//g
 		s@/[^ ]*/90-runtime.conf@FILE@
-		s/[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?([KMGTP]|%|ms|[smhd])?/#/g
+		s@serves /[^ ]*,@serves DIR,@
+		s/[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?([KMGTP]|%|[num]s|[smhd])?/#/g
 		s/(^| )-( |$)/\1#\2/g; s/(^| )-( |$)/\1#\2/g
-		s/#( #)+/#/g' | tr -s ' \n' '\n' |
+		s/ +/ /g; s/#( #)+/#/g' | tr -s ' \n' '\n' |
 	    awk 'length($0) > 2 && /^[%#@cpf.|Xx_-]+$/ { $0 = "CELLS" }
 		{ print }'
 }
