@@ -65,9 +65,17 @@ socket_choose(const char *dir, int timeout_ms, int *ret_is_read_only)
 	return other;
 }
 
-int
-shmalloc_control_connect(
-    const char *dir, int timeout_ms, struct shmalloc_control **ret_control)
+static int
+keeper_choose(const char *dir, int timeout_ms, int *ret_is_read_only)
+{
+	*ret_is_read_only = 1;
+	return socket_open(dir, "keeper", timeout_ms);
+}
+
+static int
+control_open(const char *dir, int timeout_ms,
+    int (*choose)(const char *dir, int timeout_ms, int *ret_is_read_only),
+    struct shmalloc_control **ret_control)
 {
 	struct shmalloc_control *control = calloc(1, sizeof(*control));
 	int saved;
@@ -75,8 +83,8 @@ shmalloc_control_connect(
 	if (control == NULL)
 		return SHMALLOC_ESYSTEM;
 	control->timeout_ms = timeout_ms;
-	control->fd = socket_choose(dir,
-	    timeout_ms == 0 ? TIMEOUT_MS : timeout_ms, &control->is_read_only);
+	control->fd = choose(dir, timeout_ms == 0 ? TIMEOUT_MS : timeout_ms,
+	    &control->is_read_only);
 	if (control->fd < 0) {
 		int r = control->fd;
 
@@ -87,6 +95,20 @@ shmalloc_control_connect(
 	}
 	*ret_control = control;
 	return 0;
+}
+
+int
+shmalloc_control_connect(
+    const char *dir, int timeout_ms, struct shmalloc_control **ret_control)
+{
+	return control_open(dir, timeout_ms, socket_choose, ret_control);
+}
+
+int
+shmalloc_control_connect_keeper(
+    const char *dir, int timeout_ms, struct shmalloc_control **ret_control)
+{
+	return control_open(dir, timeout_ms, keeper_choose, ret_control);
 }
 
 void

@@ -32,6 +32,18 @@ is_pins(int fd)
 
 /* ---- Segments ------------------------------------------------------------ */
 
+bool
+adopt_segment_fds(const struct kept *entry, int *ret_fd, int *ret_pins_fd)
+{
+	/* Their order under a name is not kept everywhere. */
+	unsigned pins = is_pins(entry->fd[0]) ? 0 : 1;
+	if (entry->n_fds != 2 || !is_pins(entry->fd[pins]))
+		return false;
+	*ret_fd = entry->fd[1 - pins];
+	*ret_pins_fd = entry->fd[pins];
+	return true;
+}
+
 /* The order of two descriptors under a name is not kept everywhere. */
 static int
 segment_take(struct server *server, struct kept *entry,

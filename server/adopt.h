@@ -31,4 +31,8 @@ void adopt_clients(struct server *server, struct kept_list *kept);
 /* Forget all in KEPT that belongs to nothing any more, and close KEPT. */
 void adopt_end(struct server *server, struct kept_list *kept);
 
+/* The descriptors of the segment that is kept as ENTRY, which stay its own:
+ * memory and pins.  False: it has none. */
+bool adopt_segment_fds(const struct kept *entry, int *ret_fd, int *ret_pins_fd);
+
 #endif

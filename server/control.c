@@ -256,6 +256,13 @@ control_ask(struct server *server, const Proto__Request *request,
 	pool_release(&pool);
 }
 
+int
+control_answer(struct call *call)
+{
+	bool is_job = false;
+	return call_run(call, &is_job);
+}
+
 static void
 who_write(struct call *call)
 {

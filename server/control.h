@@ -50,6 +50,9 @@ int call_fail(struct call *call, int error, const char *subject,
 /* CALL's answer is about to go: how long that took is counted. */
 void call_timed(const struct call *call);
 
+/* Answer CALL here and now; in an onlooker.  What call_fail() gave, or 0. */
+int control_answer(struct call *call);
+
 /* Answer that it is done; 0. */
 int call_done(struct call *call);
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "server/log.h"
+#include "server/onlooker.h"
 #include "server/server.h"
 
 /* How long a start waits after one that did not live for a second: doubling,
@@ -30,7 +31,8 @@ struct keeper {
 	int signal_fd;
 	int link; /* to the daemon; -1: it has let go */
 	pid_t child;
-	int status; /* of the last one */
+	pid_t onlooker[ONLOOKER_MAX]; /* 0: free */
+	int status;                   /* of the last one */
 	pid_t before;
 	uint64_t started_ms;
 	unsigned n_crashes, n_short; /* in a row */
@@ -121,6 +123,8 @@ signals_block(struct keeper *keeper)
 	return keeper->signal_fd >= 0 ? 0 : SHM_ESYSTEM;
 }
 
+static void onlookers_reap(struct keeper *keeper);
+
 /* Pass signals on; true if the child may have ended. */
 static bool
 signals_take(struct keeper *keeper)
@@ -132,6 +136,7 @@ signals_take(struct keeper *keeper)
 		int number = (int)info.ssi_signo;
 		if (number == SIGCHLD) {
 			is_child = true;
+			onlookers_reap(keeper);
 			continue;
 		}
 		if (number == SIGTERM || number == SIGINT)
@@ -140,6 +145,46 @@ signals_take(struct keeper *keeper)
 			kill(keeper->child, number);
 	}
 	return is_child;
+}
+
+/* ---- Onlookers ----------------------------------------------------------- */
+
+/* The socket that they come to; -1: the daemon has not made it yet. */
+static int
+onlooker_socket(const struct keeper *keeper)
+{
+	const struct kept *entry = kept_get(&keeper->kept, ONLOOKER_KEPT);
+	return entry == NULL ? -1 : entry->fd[0];
+}
+
+static void
+onlookers_reap(struct keeper *keeper)
+{
+	for (int i = 0; i < ONLOOKER_MAX; i++)
+		if (keeper->onlooker[i] > 0 &&
+		    waitpid(keeper->onlooker[i], NULL, WNOHANG) != 0)
+			keeper->onlooker[i] = 0;
+}
+
+/* A process of its own for who has come; none if there are too many. */
+static void
+onlooker_start(struct keeper *keeper)
+{
+	int fd = accept4(onlooker_socket(keeper), NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	for (int i = 0; i < ONLOOKER_MAX; i++) {
+		if (keeper->onlooker[i] > 0)
+			continue;
+		keeper->onlooker[i] = fork();
+		if (keeper->onlooker[i] == 0) {
+			link_close(keeper);
+			_exit(keeper->job->look(
+			    keeper->job->arg, &keeper->kept, fd));
+		}
+		break;
+	}
+	close(fd);
 }
 
 /* ---- The child ----------------------------------------------------------- */
@@ -195,9 +240,12 @@ child_watch(struct keeper *keeper)
 {
 	siginfo_t info = { .si_pid = 0 };
 	for (;;) {
-		struct pollfd fds[2] = { { keeper->signal_fd, POLLIN, 0 },
-			{ keeper->link, POLLIN, 0 } };
-		poll(fds, 2, -1);
+		struct pollfd fds[3] = { { keeper->signal_fd, POLLIN, 0 },
+			{ keeper->link, POLLIN, 0 },
+			{ onlooker_socket(keeper), POLLIN, 0 } };
+		poll(fds, 3, -1);
+		if ((fds[2].revents & POLLIN) != 0)
+			onlooker_start(keeper);
 		/* A daemon that ends closes it before its end is seen. */
 		if (fds[1].revents != 0 && !messages_take(keeper))
 			link_close(keeper);
@@ -294,8 +342,11 @@ pause_make(struct keeper *keeper)
 		pause *= 2;
 	uint64_t end = server_now_ms() + (uint64_t)pause;
 	while (server_now_ms() < end && !keeper->is_stopping) {
-		struct pollfd fd = { keeper->signal_fd, POLLIN, 0 };
-		poll(&fd, 1, (int)(end - server_now_ms()) + 1);
+		struct pollfd fds[2] = { { keeper->signal_fd, POLLIN, 0 },
+			{ onlooker_socket(keeper), POLLIN, 0 } };
+		poll(fds, 2, (int)(end - server_now_ms()) + 1);
+		if ((fds[1].revents & POLLIN) != 0)
+			onlooker_start(keeper);
 		signals_take(keeper);
 	}
 }

@@ -4,10 +4,11 @@
  * segment's memory, each client's pidfd and connection), and starts the daemon
  * again, as a fork that inherits them all.
  *
- * It never looks into a segment, and does little that can fail: it adds and
- * removes names (kept.h), forwards signals, and forks.  If it cannot keep
- * something it ends, rather than keep half: the daemon goes on without one, and
- * clients never see the difference unless the daemon is killed, too.
+ * It never looks into a segment (an onlooker, which it forks for whoever comes
+ * to the socket `keeper`, does: onlooker.h), and does little that can fail: it
+ * adds and removes names (kept.h), forwards signals, and forks.  If it cannot
+ * keep something it ends, rather than keep half: the daemon goes on without
+ * one, and clients never see the difference unless the daemon is killed, too.
  */
 #ifndef SERVER_KEEPER_H
 #define SERVER_KEEPER_H
@@ -41,6 +42,9 @@ struct keeper_job {
 	int (*run)(void *arg, struct keeper_legacy *legacy);
 	/* The first daemon serves; in the keeper. */
 	void (*ready)(void *arg);
+	/* Answer the connection FD, which it owns, from what KEPT has; in a
+	 * child of the keeper.  Its exit status. */
+	int (*look)(void *arg, const struct kept_list *kept, int fd);
 	void *arg;
 	struct kept_list given; /* what all daemons get; keeper_run() owns it */
 };

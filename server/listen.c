@@ -157,8 +157,8 @@ listen_address(struct listener *listener, const char *dir)
 }
 
 /* We hold the directory's lock, so a socket there is a dead daemon's. */
-static int
-stale_remove(const struct listener *listener)
+int
+listen_remove_stale(const struct listener *listener)
 {
 	struct stat st;
 	const char *path = listener->address.sun_path;
@@ -223,7 +223,7 @@ socket_bind(struct listener *listener, mode_t mode, gid_t group)
 static int
 socket_make(struct listener *listener, mode_t mode, gid_t group)
 {
-	int error = stale_remove(listener);
+	int error = listen_remove_stale(listener);
 	if (error != 0)
 		return error;
 	listener->fd =

@@ -52,6 +52,9 @@ int listen_address(struct listener *listener, const char *dir) SHM_MUSTCHECK;
 int listen_open(struct listener *listener, const struct rundir *dir,
     mode_t mode, gid_t group, int fd, bool *ret_is_kept) SHM_MUSTCHECK;
 
+/* Remove what a dead daemon left at LISTENER's address, if that is a socket. */
+int listen_remove_stale(const struct listener *listener) SHM_MUSTCHECK;
+
 /* Go on with the connection FD, which is taken over; NULL: it is closed. */
 struct conn *listen_adopt(struct listener *listener, int fd);
 

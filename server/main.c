@@ -11,6 +11,7 @@
 #include "server/config.h"
 #include "server/keeper.h"
 #include "server/log.h"
+#include "server/onlooker.h"
 #include "server/options.h"
 #include "server/server.h"
 
@@ -163,6 +164,13 @@ job_run(void *arg, struct keeper_legacy *legacy)
 	    &job->options->server, legacy, output_release, &job->background);
 }
 
+static int
+job_look(void *arg, const struct kept_list *kept, int fd)
+{
+	const struct job *job = arg;
+	return onlooker_run(&job->options->server, kept, fd);
+}
+
 static void
 job_ready(void *arg)
 {
@@ -198,7 +206,7 @@ daemon_run(const struct options *options)
 		return alone_run(options, &kept, &background);
 	log_format_set(&options->server);
 	struct job job = { options, background };
-	struct keeper_job keeper = { job_run, job_ready, &job, kept };
+	struct keeper_job keeper = { job_run, job_ready, job_look, &job, kept };
 	return keeper_run(&keeper);
 }
 

@@ -19,6 +19,7 @@
 #include "server/job.h"
 #include "server/journal.h"
 #include "server/log.h"
+#include "server/onlooker.h"
 #include "server/reap.h"
 #include "server/recall.h"
 #include "server/save.h"
@@ -115,16 +116,15 @@ error_log(void *arg, const char *where, const char *reason)
 	log_error("%s: %s", where, reason);
 }
 
-static void
-policy_set(struct server *server)
+void
+server_policy(const struct config *config, struct peer_policy *ret_policy)
 {
-	const struct config *config = &server->config;
 	uint64_t admin = config_number(config, NULL, CONFIG_ADMIN_GROUP);
 	uint64_t monitor = config_number(config, NULL, CONFIG_MONITOR_GROUP);
-	server->policy.uid = geteuid();
-	server->policy.admin_group =
+	ret_policy->uid = geteuid();
+	ret_policy->admin_group =
 	    admin == CONFIG_NOBODY ? PEER_NO_GROUP : (gid_t)admin;
-	server->policy.monitor_group =
+	ret_policy->monitor_group =
 	    monitor == CONFIG_NOBODY ? PEER_ANY_GROUP : (gid_t)monitor;
 }
 
@@ -301,6 +301,8 @@ takeover(struct server *server, const char *path, struct kept_list *kept)
 		error = listen_address(&server->control, path);
 	if (error == 0)
 		error = listen_address(&server->control_ro, path);
+	if (error == 0)
+		error = listen_address(&server->keeper, path);
 	return error != 0 ? error : heir_take(server, path, kept);
 }
 
@@ -358,6 +360,22 @@ listener_open(struct server *server, struct listener *listener, mode_t mode,
 	return 0;
 }
 
+/* The socket that a keeper answers, if there is one. */
+static int
+keeper_listener_open(
+    struct server *server, mode_t mode, gid_t group, struct kept_list *kept)
+{
+	struct listener *listener = &server->keeper;
+	if (server->store.link < 0)
+		return listen_address(listener, server->dir.path) == 0
+		    ? listen_remove_stale(listener)
+		    : SHM_EINVAL;
+	int error = listener_open(server, listener, mode, group, kept);
+	if (error == 0)
+		event_del(listener->event);
+	return error;
+}
+
 static int
 listeners_open(struct server *server, struct kept_list *kept)
 {
@@ -369,6 +387,9 @@ listeners_open(struct server *server, struct kept_list *kept)
 	if (error == 0)
 		error = listener_open(server, &server->control_ro,
 		    is_anybody ? 0666 : 0660,
+		    is_anybody ? PEER_NO_GROUP : monitor, kept);
+	if (error == 0)
+		error = keeper_listener_open(server, is_anybody ? 0666 : 0660,
 		    is_anybody ? PEER_NO_GROUP : monitor, kept);
 	/* Last: who can attach finds all of the daemon ready. */
 	if (error == 0)
@@ -427,6 +448,7 @@ loop_init(struct server *server)
 	    server, &server->control, &control_ops, CONTROL_MAX, control_admit);
 	listener_init(server, &server->control_ro, &control_ro_ops, CONTROL_MAX,
 	    control_admit);
+	listener_init(server, &server->keeper, &onlooker_ops, 0, NULL);
 	int error = reap_init(&server->reaper, server->base);
 	return error != 0 ? error : signals_init(server);
 }
@@ -493,6 +515,7 @@ server_stop(struct server *server)
 	listen_stop(&server->control, is_kept);
 	listen_stop(&server->control_ro, is_kept);
 	http_stop(server, is_kept);
+	listen_stop(&server->keeper, is_kept);
 	timer_release(server);
 	job_stop(server);
 	while ((segment = TAILQ_FIRST(&server->segments)) != NULL)
@@ -540,6 +563,7 @@ server_run(const struct server_options *options, struct keeper_legacy *legacy,
 	};
 	TAILQ_INIT(&server.segments);
 	server.attach.fd = server.control.fd = server.control_ro.fd = -1;
+	server.keeper.fd = -1;
 	server.started_ms = server_now_ms();
 	int error = SHM_EINVAL;
 	bool is_going_on = store_is_legacy(&legacy->kept);
@@ -558,7 +582,7 @@ server_run(const struct server_options *options, struct keeper_legacy *legacy,
 			close(legacy->link);
 		return EXIT_FAILURE;
 	}
-	policy_set(&server);
+	server_policy(&server.config, &server.policy);
 	error = server_start(&server, legacy);
 	if (error == 0) {
 		log_info("shmallocd " PACKAGE_VERSION " serves %s with %" PRIu32

@@ -59,6 +59,7 @@ struct server {
 	struct rundir dir;
 	struct peer_policy policy;
 	struct listener attach, control, control_ro;
+	struct listener keeper; /* nobody is accepted here: see onlooker.h */
 	struct store store;
 	struct segment_list segments;
 	struct reaper reaper;
@@ -75,6 +76,7 @@ struct server {
 	int heir;                 /* socket to who takes over, or -1 */
 	bool is_leaving;          /* ends, and all of it stays for another */
 	bool is_given;            /* who has begun: see V9 in README.md */
+	bool is_onlooker;         /* no daemon: see onlooker.h */
 	bool is_again;            /* ends, so that the keeper starts another */
 };
 
@@ -101,6 +103,9 @@ int server_configure_admin(const struct server_options *options,
 int server_run(const struct server_options *options,
     struct keeper_legacy *legacy, void (*ready)(void *arg),
     void *arg) SHM_MUSTCHECK;
+
+/* Who may look and who may change, by CONFIG. */
+void server_policy(const struct config *config, struct peer_policy *ret_policy);
 
 /* Read the configuration again and apply what changed; all or nothing. */
 void server_reload(struct server *server);

@@ -416,7 +416,7 @@ void
 store_server(struct store *store, struct server *server)
 {
 	const struct listener *listeners[] = { &server->attach,
-		&server->control, &server->control_ro };
+		&server->control, &server->control_ro, &server->keeper };
 	struct segment *segment;
 	store_lock(store, server);
 	for (size_t i = 0; i < 3; i++)

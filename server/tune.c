@@ -234,6 +234,12 @@ void
 tune_recover(struct segment *segment, const struct config *config)
 {
 	evict_recover(segment, config);
+	tune_sources_find(segment, config);
+}
+
+void
+tune_sources_find(struct segment *segment, const struct config *config)
+{
 	for (int i = 0; i < SHM_PARAMS; i++) {
 		enum shm_param param = (enum shm_param)i;
 		enum config_source source;

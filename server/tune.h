@@ -62,6 +62,9 @@ void tune_configure(struct segment *segment, const struct config *config);
  */
 void tune_recover(struct segment *segment, const struct config *config);
 
+/* The part of that which changes nothing. */
+void tune_sources_find(struct segment *segment, const struct config *config);
+
 /*
  * Apply to SEGMENT what differs between two configurations; what an operator
  * set at runtime stays unless the configuration changed there.

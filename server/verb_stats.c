@@ -19,11 +19,14 @@ verb_daemon_info(struct call *call)
 	uint64_t up_ms = server_now_ms() - call->server->started_ms;
 	proto__daemon_info__init(info);
 	info->version = pool_strdup(call->pool, PACKAGE_VERSION);
-	CALL_PUT(info, pid, (uint32_t)getpid());
-	CALL_PUT(info, uptime_seconds, (double)up_ms / 1e3);
-	info->start_mode = pool_strdup(call->pool,
-	    segment_start_names[call->segment != NULL ? call->segment->start
-						      : call->server->start]);
+	if (!call->server->is_onlooker) {
+		CALL_PUT(info, pid, (uint32_t)getpid());
+		CALL_PUT(info, uptime_seconds, (double)up_ms / 1e3);
+		info->start_mode = pool_strdup(call->pool,
+		    segment_start_names[call->segment != NULL
+			    ? call->segment->start
+			    : call->server->start]);
+	}
 	if (call->segment != NULL) {
 		const struct shm_super *super = call->segment->seg.super;
 		uint64_t starts = shm_load(&super->starts);
@@ -44,6 +47,27 @@ slots_count(const struct segment *segment, bool is_reclaiming)
 	return n;
 }
 
+/* The same by what the segment says, when there is no daemon to ask. */
+static uint32_t
+slots_count_there(const struct segment *segment, bool is_dead)
+{
+	struct shm_seg *seg = (struct shm_seg *)(uintptr_t)&segment->seg;
+	struct shm_client_stats client;
+	uint32_t n = 0;
+	for (uint32_t i = SHM_DAEMON_SLOT + 1; i < SHM_CLIENTS; i++)
+		n += shm_client_read(seg, i, &client) &&
+		    (client.state == SHM_CLIENT_DEAD) == is_dead;
+	return n;
+}
+
+static uint32_t
+clients_count(
+    const struct call *call, const struct segment *segment, bool is_dying)
+{
+	return call->server->is_onlooker ? slots_count_there(segment, is_dying)
+					 : slots_count(segment, is_dying);
+}
+
 Proto__SegmentInfo *
 verb_segment_info(struct call *call, const struct segment *segment)
 {
@@ -59,7 +83,7 @@ verb_segment_info(struct call *call, const struct segment *segment)
 	CALL_PUT(info, created, segment->created);
 	info->id = pool_printf(call->pool, "%016" PRIx64 "%016" PRIx64,
 	    segment->id[1], segment->id[0]);
-	CALL_PUT(info, clients, slots_count(segment, false));
+	CALL_PUT(info, clients, clients_count(call, segment, false));
 	CALL_PUT(info, mode, segment->mode);
 	CALL_PUT(info, uid, segment->owner);
 	CALL_PUT(info, gid, segment->group);
@@ -74,8 +98,8 @@ verb_client_counts(struct call *call, const struct segment *segment)
 	Proto__ClientCounts *counts = pool_alloc(call->pool, sizeof *counts);
 	const struct shm_super *super = segment->seg.super;
 	proto__client_counts__init(counts);
-	CALL_PUT(counts, alive, slots_count(segment, false));
-	CALL_PUT(counts, dying, slots_count(segment, true));
+	CALL_PUT(counts, alive, clients_count(call, segment, false));
+	CALL_PUT(counts, dying, clients_count(call, segment, true));
 	CALL_PUT(counts, reclaimed_total, shm_load(&super->recovered_clients));
 	if (segment->last_reclaimed > 0)
 		CALL_PUT(counts, last_reclaimed, segment->last_reclaimed);

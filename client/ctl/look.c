@@ -76,6 +76,30 @@ look_count_of(const struct look *look, char buf[QUANTITY_LEN],
 	return strcpy(buf, "?");
 }
 
+char *
+look_id_of(char buf[QUANTITY_LEN], const struct shmalloc_record *record,
+    const char *key)
+{
+	uint64_t id;
+
+	if (shmalloc_control_uint(record, key, &id) == 0)
+		snprintf(buf, QUANTITY_LEN, "%" PRIu64, id);
+	else
+		strcpy(buf, "?");
+	return buf;
+}
+
+char *
+look_duration_of(char buf[QUANTITY_LEN], const struct shmalloc_record *record,
+    const char *key)
+{
+	double seconds;
+
+	if (shmalloc_control_double(record, key, &seconds) == 0)
+		return quantity_duration(buf, seconds);
+	return strcpy(buf, "?");
+}
+
 uint64_t
 look_uint(
     const struct shmalloc_record *record, const char *key, uint64_t absent)

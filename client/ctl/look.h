@@ -20,6 +20,12 @@ char *look_bytes_of(const struct look *look, char buf[QUANTITY_LEN],
 char *look_count_of(const struct look *look, char buf[QUANTITY_LEN],
     const struct shmalloc_record *record, const char *key);
 
+/* A name in digits, as a PID, and a duration; "?" if it is absent. */
+char *look_id_of(char buf[QUANTITY_LEN], const struct shmalloc_record *record,
+    const char *key);
+char *look_duration_of(char buf[QUANTITY_LEN],
+    const struct shmalloc_record *record, const char *key);
+
 /* The value under KEY, or ABSENT. */
 uint64_t look_uint(
     const struct shmalloc_record *record, const char *key, uint64_t absent);

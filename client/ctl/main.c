@@ -110,9 +110,19 @@ connect_fail(struct ctl *ctl, int r)
 int
 ctl_connect(struct ctl *ctl)
 {
-	int r = shmalloc_control_connect(ctl->opt.socket, 0, &ctl->control);
+	bool is_via_segment =
+	    ctl->opt.via != NULL && strcmp(ctl->opt.via, "segment") == 0;
+	int r;
 
-	return r < 0 ? connect_fail(ctl, r) : EXIT_OK;
+	if (!is_via_segment) {
+		r = shmalloc_control_connect(ctl->opt.socket, 0, &ctl->control);
+		return r < 0 ? connect_fail(ctl, r) : EXIT_OK;
+	}
+	r = shmalloc_control_connect_keeper(ctl->opt.socket, 0, &ctl->control);
+	if (r < 0)
+		text_error("no keeper answers for the daemon: %s",
+		    shmalloc_strerror(r));
+	return ctl_exit_code(r);
 }
 
 static int

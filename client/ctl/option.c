@@ -36,6 +36,10 @@ const struct option_info option_table[] = {
 	    "walk the segment: nothing lags, objects are counted" },
 	{ "by", 0, "arena|bin|client|lock", OPTION_WORD, AT(by), 0, 0,
 	    ON(STATS) | ON(TOP), "what a line of the table is" },
+	{ "via", 0, "socket|segment", OPTION_WORD, AT(via), 0, 0,
+	    ON(STATUS) | ON(STATS) | ON(METRICS) | ON(TUNE_LIST) |
+		ON(SEGMENT_LIST),
+	    "segment: read it, also while the daemon is down" },
 	{ "watch", 0, "SECONDS", OPTION_SECONDS, AT(watch), 0, 0, ON(STATS),
 	    "again and again; with --json an object a line" },
 	{ "count", 'n', "N", OPTION_COUNT, AT(count), 1, UINT32_MAX,

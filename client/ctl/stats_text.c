@@ -16,16 +16,16 @@ daemon_line(const struct look *look, const struct shmalloc_record *stats)
 	const struct shmalloc_record *segment =
 	    shmalloc_control_object(stats, "segment");
 	char version[64], name[128], mode[32];
-	char up[QUANTITY_LEN], limit[QUANTITY_LEN];
+	char up[QUANTITY_LEN], pid[QUANTITY_LEN], limit[QUANTITY_LEN];
 	char starts[QUANTITY_LEN], crashes[QUANTITY_LEN];
 
-	quantity_duration(up, look_double(daemon, "uptime_seconds", 0));
 	text_line(look->width,
-	    "shmalloc %s  segment %s  pid %llu  up %s  %s memfd  "
+	    "shmalloc %s  segment %s  pid %s  up %s  %s memfd  "
 	    "started %s (restarts %s, crash recoveries %s)",
 	    look_string(version, sizeof(version), daemon, "version"),
 	    look_string(name, sizeof(name), segment, "name"),
-	    (unsigned long long)look_uint(daemon, "pid", 0), up,
+	    look_id_of(pid, daemon, "pid"),
+	    look_duration_of(up, daemon, "uptime_seconds"),
 	    look_bytes_of(look, limit, segment, "limit_bytes"),
 	    look_string(mode, sizeof(mode), daemon, "start_mode"),
 	    look_count_of(look, starts, daemon, "restarts"),

@@ -16,21 +16,22 @@ line_print(const struct look *look, const struct shmalloc_record *status)
 	    shmalloc_control_object(status, "clients");
 	uint64_t sick = look_uint(status, "sick_arenas", 0);
 	char name[128], mode[32];
-	char up[QUANTITY_LEN], used[QUANTITY_LEN], limit[QUANTITY_LEN];
+	char up[QUANTITY_LEN], pid[QUANTITY_LEN], used[QUANTITY_LEN],
+	    limit[QUANTITY_LEN];
 
-	quantity_duration(up, look_double(daemon, "uptime_seconds", 0));
 	printf("%s: %s%s%s  up %s  started %s  %s of %s used",
 	    look_string(name, sizeof(name), segment, "name"),
 	    look_color(look, sick == 0 ? LOOK_GREEN : LOOK_RED),
-	    sick == 0 ? "ok" : "damaged", look_color(look, LOOK_RESET), up,
+	    sick == 0 ? "ok" : "damaged", look_color(look, LOOK_RESET),
+	    look_duration_of(up, daemon, "uptime_seconds"),
 	    look_string(mode, sizeof(mode), daemon, "start_mode"),
 	    look_bytes_of(look, used, status, "used_bytes"),
 	    look_bytes_of(look, limit, segment, "limit_bytes"));
 	if (look_double(status, "used_ratio", -1) >= 0)
 		printf(" (%.0f%%)", 100 * look_double(status, "used_ratio", 0));
-	printf("  clients %llu  pid %llu",
+	printf("  clients %llu  pid %s",
 	    (unsigned long long)look_uint(clients, "alive", 0),
-	    (unsigned long long)look_uint(daemon, "pid", 0));
+	    look_id_of(pid, daemon, "pid"));
 	if (sick != 0)
 		printf("  sick arenas %llu", (unsigned long long)sick);
 	putchar('\n');

@@ -225,7 +225,7 @@ Test(ctl_stats, an_empty_reply_is_printed_with_question_marks)
 	stats_hint(&ctl.look, record());
 	fflush(stdout);
 	cr_assert_stdout_eq_str(
-	    "shmalloc ?  segment ?  pid 0  up 0s  ? memfd  started ? "
+	    "shmalloc ?  segment ?  pid ?  up ?  ? memfd  started ? "
 	    "(restarts ?, crash recoveries ?)\n"
 	    "clients 0 (0 alive)  allocs ?  frees ?  failed 0 (fragmented 0, "
 	    "full 0, quota 0)\n"

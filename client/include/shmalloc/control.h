@@ -72,6 +72,15 @@ struct shmalloc_control;
 int shmalloc_control_connect(
     const char *dir, int timeout_ms, struct shmalloc_control **ret_control);
 
+/*
+ * The same to the daemon's keeper, which answers also while the daemon is down
+ * or stopped, from the segments alone: the status, statistics that are not
+ * exact, tunables, segments.  What only the daemon knows is absent; other
+ * requests give SHMALLOC_EUNREACHABLE, and so does this if there is no keeper.
+ */
+int shmalloc_control_connect_keeper(
+    const char *dir, int timeout_ms, struct shmalloc_control **ret_control);
+
 /* End the connection; NULL is fine. */
 void shmalloc_control_disconnect(struct shmalloc_control *control);
 
