@@ -93,6 +93,9 @@ size_t top_summary(const struct top *top, char line[TOP_SUMMARY][TOP_LINE_LEN]);
 /* How much of limit.hard is used, 0 to 1, and what of it is cached. */
 double top_used(const struct top *top, double *ret_cached);
 
+/* Whether the terminal's kind is known, so that it can be drawn on. */
+bool top_has_terminal(void);
+
 /* Run on a terminal until the user ends it; the exit code. */
 int top_screen(struct top *top);
 

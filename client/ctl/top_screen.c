@@ -212,8 +212,8 @@ static const char *const help_lines[] = {
 	"h ?         this help; go back",
 	"q           end",
 	"",
-	"= in use, c of it in thread caches. What a second brought is counted",
-	"between two looks; it lags by what caches did since.",
+	"= in use, c of it in thread caches.  A second's figures are counted",
+	"between two looks, and lag by what caches did since their refill.",
 };
 
 static void
@@ -461,7 +461,7 @@ top_screen(struct top *top)
 	r = top_ask(top);
 	if (r < 0)
 		return ctl_fail(top->ctl, r);
-	terminal = newterm(NULL, stdout, stdin);
+	terminal = top_has_terminal() ? newterm(NULL, stdout, stdin) : NULL;
 	if (terminal == NULL) {
 		text_error("top: this terminal cannot show it; use --batch");
 		return EXIT_INTERNAL;

@@ -28,6 +28,13 @@ screen_start()
 	wait_for screen_has 'shmallocctl top'
 }
 
+# Close that terminal; the next one has a name of its own.
+screen_end()
+{
+	tmux -S "$TERMINAL" kill-server
+	TERMINAL+=+
+}
+
 screen()
 {
 	tmux -S "$TERMINAL" capture-pane -p "$@"
@@ -190,11 +197,11 @@ holders_start()
 	! screen -e | grep -q "$(printf '\033')\[4[0-8]"
 	keys q
 	wait_for screen_has '^ended 0'
-	tmux -S "$TERMINAL" kill-server
+	screen_end
 	screen_start 80 24 --no-color
 	wait_for screen_has '^ ARENA'
 	! screen -e | grep -qE "$(printf '\033')\[3[0-8]"
-	tmux -S "$TERMINAL" kill-server
+	screen_end
 	NO_COLOR=1 screen_start 80 24
 	wait_for screen_has '^ ARENA'
 	! screen -e | grep -qE "$(printf '\033')\[3[0-8]"
@@ -220,5 +227,5 @@ holders_start()
 	tmux -S "$TERMINAL" -f /dev/null new-session -d -x 80 -y 24 \
 	    "TERM=nothing shmallocctl top; echo ended \$?; exec cat" 3>&-
 	wait_for screen_has 'use --batch'
-	screen_has '^ended 70'
+	wait_for screen_has '^ended 70'
 }

@@ -55,6 +55,15 @@ static const char *const commands[][WORDS_MAX] = {
 	{ "roots", "--json" },
 	{ "locks" },
 	{ "locks", "--json" },
+	{ "stats", "--long" },
+	{ "stats", "--by", "lock" },
+	{ "top", "--batch", "-n", "1", "--by", "bin" },
+	{ "fit", "64K", "--count", "9" },
+	{ "fit", "1", "--json" },
+	{ "doctor" },
+	{ "metrics" },
+	{ "tune", "diff" },
+	{ "tune", "save" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -129,7 +129,10 @@ kill_forbid(void)
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static const struct server_options options = { 0 };
+	/* No file of the machine is read, nor written by `tune save`. */
+	static const struct server_options options = {
+		.is_default_config_off = true,
+	};
 	const struct rundir_kept before = { .lock_fd = -1 };
 	char path[] = "/tmp/shmalloc-fuzz-XXXXXX";
 

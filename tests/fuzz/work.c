@@ -9,6 +9,7 @@
 #include "server/reader.h"
 #include "server/server.h"
 #include "server/tune.h"
+#include "server/tune_timed.h"
 #include "shm/commit.h"
 #include "shm/daemon.h"
 #include "shm/heap.h"
@@ -39,6 +40,7 @@ work_begin(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);
 	config_init(&server.config);
+	server.store.link = -1;
 	TAILQ_INIT(&server.segments);
 	strcpy(segment.name, "fuzz");
 	segment.mode = 0600;
@@ -131,6 +133,18 @@ job_map(struct shm_seg *seg, uint32_t choice)
 }
 
 static void
+job_fit(struct shm_seg *seg, uint32_t choice)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__FitRequest fit = PROTO__FIT_REQUEST__INIT;
+
+	request.fit = &fit;
+	fit.size_bytes = UINT64_C(1) << choice % 41;
+	fit.count = choice;
+	verb_walk(seg, &request, verb_fit_work, verb_fit);
+}
+
+static void
 job_roots(struct shm_seg *seg, uint32_t choice)
 {
 	Proto__Request request = PROTO__REQUEST__INIT;
@@ -202,6 +216,7 @@ job_tick(struct shm_seg *seg, uint32_t choice)
 		(void)shm_tick(seg);
 	segment.seg = *seg;
 	reader_tick(&segment);
+	tune_timed_tick(&server, &segment);
 }
 
 static void
@@ -292,6 +307,7 @@ static void (*const jobs[])(struct shm_seg *seg, uint32_t choice) = {
 	job_attach,
 	job_rebuild,
 	job_start,
+	job_fit,
 };
 
 const uint32_t work_jobs = sizeof(jobs) / sizeof(jobs[0]);
