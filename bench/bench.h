@@ -233,6 +233,12 @@ bool bench_list_has(const char *list, const char *name);
  */
 void bench_environment(char *argv[]);
 
+/*
+ * Print what rows were made by, as a comment before them: date, machine, load,
+ * and the command NAME with the arguments ARGV.
+ */
+void bench_about(const char *name, char *argv[]);
+
 /* The folder of production distributions (-d, $SHMALLOC_WORKLOADS) or NULL. */
 extern const char *bench_folder;
 

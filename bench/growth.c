@@ -229,6 +229,7 @@ main(int argc, char *argv[])
 
 	bench_environment(argv);
 	plan_parse(&plan, argc, argv);
+	bench_about("bench/growth", argv + 1);
 	puts("series,heap,objects,clients,limit_mib,repetition,op_ns,attach_us,"
 	     "first_us,stats_us,exact_ms,check_ms,reclaim_ms,why");
 	fflush(stdout);

@@ -353,6 +353,7 @@ main(int argc, char *argv[])
 		return 0;
 	}
 	machine_print(&plan);
+	bench_about("bench/bench", argv + 1);
 	puts("workload,heap,memory,workers,repetition,ns,pairs,"
 	     "faults_per_million,live_bytes,resident_bytes,samples,p50,p99,"
 	     "p99.9,p99.99,why");

@@ -18,7 +18,8 @@ bench() {
 # The column NAME of the rows, behind workload, heap and workers.
 column() {
 	awk -F, -v name="$1" '
-		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+		/^#/ { next }
+		/^workload,/ { for (i = 1; i <= NF; i++) at[$i] = i; next }
 		{ print $1, $2, $4, $at[name] }' "$rows"
 }
 
@@ -116,4 +117,32 @@ growth() {
 	grep 'shmallocd did not start' "$rows.log"
 	growth -h glibc -o 1000000000000 -c '' -m ''
 	[[ $(tail -n 1 "$rows") == *,,,,,,,,not\ enough\ memory ]]
+}
+
+@test "the report says what it was made by, and judges each target by the rows" {
+	local report=$BATS_TEST_DIRNAME/../../bench/report
+
+	rows=$BATS_TEST_TMPDIR/rows.csv
+	{
+		echo '# 2026-01-02, 2 cores of X, Linux 6, load average 0.0, by `bench/bench -r 1`'
+		echo 'workload,heap,memory,workers,repetition,ns,pairs,faults_per_million,live_bytes,resident_bytes,samples,p50,p99,p99.9,p99.99,why'
+		for p in 1 2 4; do
+			echo "churn,shmalloc,shared,$p,1,10,9,0,920,1000,9,1,1,1,1,"
+			echo "churn,glibc,private,$p,1,20,9,0,920,1000,9,1,1,1,2,"
+			echo "churn,jemalloc,private,$p,1,8,9,0,920,1000,9,1,1,2,2,"
+			echo "churn,tlsf,shared,$p,1,$((100 * p * p)),9,0,9,9,9,1,1,1,1,"
+		done
+		echo 'churn,boost,shared,1,1,,,,,,,,,,,too slow: not warm in time'
+	} >"$rows"
+	run -0 "$report" "$rows"
+	[[ $output == *'2026-01-02, 2 cores of X'*'by `bench/bench -r 1`'* ]]
+	[[ $output == *'mean against tlsf, P=1: theirs / ours | 10.00 | >= 5 | yes |'* ]]
+	[[ $output == *'mean against tlsf, P=2: theirs / ours | 40.00 | >= 50 | no, by a factor of 1.25 |'* ]]
+	[[ $output == *'mean against boost, P=1: theirs / ours | not measured | >= 5 | - |'* ]]
+	[[ $output == *'each of those rows | 1.25 | <= 1.2 | no, by a factor of 1.04 | 3 of 3 rows above 1.2, the worst: churn, P=1, jemalloc |'* ]]
+	[[ $output == *'p99.9 at P=4: ours / the best private heap'*' | 1.00 | <= 1 | yes |'* ]]
+	[[ $output == *'p99.99 at P=4: ours / the best private heap'*' | 0.50 | <= 1 | yes |'* ]]
+	[[ $output == *'`churn`, P=1: % of resident that is live | 92.00 | >= 93 | no, by a factor of 1.01 |'* ]]
+	[[ $output == *'`churn`, P=4: % of resident that is live | 92.00 | >= 91 | yes |'* ]]
+	[[ $output == *'| `churn` | 10 / 10 / 10 |'* ]]
 }
