@@ -146,3 +146,18 @@ growth() {
 	[[ $output == *'`churn`, P=4: % of resident that is live | 92.00 | >= 91 | yes |'* ]]
 	[[ $output == *'| `churn` | 10 / 10 / 10 |'* ]]
 }
+
+@test "a sweep compares each setting with the default, and refuses unknown names" {
+	local sweep=$BATS_TEST_DIRNAME/../../bench/sweep rows=$BATS_TEST_TMPDIR/rows
+
+	run -0 --separate-stderr "$sweep" "$SHMALLOC_BUILD" -w pair64,churn -p 2 \
+	    -r 2 -t 0.01 -o "$rows" tcache.count=0 fastbin.max=256,fastbin.limit=1M
+	[[ ${lines[0]} == *'by `bench/sweep BUILD -w pair64,churn '* ]]
+	[[ ${lines[4]} =~ ^'| default | '[0-9.]+' ns, '[0-9]+' | '[0-9.]+' ns, '[0-9]+', '[0-9]+' % |'$ ]]
+	[[ ${lines[5]} =~ ^'| tcache.count=0 | x '[0-9.]+', ' ]]
+	[[ ${lines[6]} =~ ^'| fastbin.max=256 fastbin.limit=1M | x '[0-9.]+', ' ]]
+	# Three settings, two workloads, two repetitions.
+	[ "$(grep -cv '^#\|^workload,' "$rows")" = 12 ]
+	run -2 --separate-stderr "$sweep" "$SHMALLOC_BUILD" -o "$rows" nonsense=1
+	[[ $stderr == *"unknown name 'nonsense'"* ]]
+}
