@@ -5,6 +5,9 @@
 #ifndef BENCH_GROWTH_H
 #define BENCH_GROWTH_H
 
+#include <sys/types.h>
+#include <time.h>
+
 #include "bench/bench.h"
 
 #define GROWTH_CLIENTS_MAX 1024u
@@ -41,5 +44,44 @@ struct growth_result {
 void growth_measure(const struct bench_heap *heap,
     const struct growth_point *point, double seconds,
     struct growth_result *ret_result);
+
+/* ---- The crowd that holds the objects -------------------------------------
+ */
+
+struct crowd;
+
+/*
+ * Start the clients of POINT in HEAP, which is open, and wait until they hold
+ * their objects and have replaced some for SECONDS; they rest then.  Exits as
+ * growth_measure() does.  However this process ends, they do, too.
+ */
+struct crowd *crowd_start(const struct bench_heap *heap,
+    const struct growth_point *point, double seconds);
+
+/* Processor time of a replacement, over all of them. */
+double crowd_op_ns(const struct crowd *crowd);
+
+/* Kill the first client, a process, and wait for it; its pid. */
+pid_t crowd_kill_first(struct crowd *crowd);
+
+/* End this process's crowd, if there is one, and close the heap. */
+void crowd_end(void);
+
+static inline double
+growth_time(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static inline void
+growth_pause(long ms)
+{
+	const struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&time, NULL);
+}
 
 #endif
