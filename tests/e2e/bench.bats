@@ -12,7 +12,8 @@ setup_file() {
 bench() {
 	rows=$BATS_TEST_TMPDIR/rows.csv
 	SHMALLOCD=$SHMALLOC_BUILD/server/shmallocd \
-	    "$SHMALLOC_BUILD/bench/bench" -r 1 -t 0.01 "$@" >"$rows" 2>"$rows.log"
+	    "$SHMALLOC_BUILD/bench/bench" -r 1 -t 0.01 -T 60 "$@" \
+	    >"$rows" 2>"$rows.log"
 }
 
 # The column NAME of the rows, behind workload, heap and workers.
@@ -160,4 +161,10 @@ growth() {
 	[ "$(grep -cv '^#\|^workload,' "$rows")" = 12 ]
 	run -2 --separate-stderr "$sweep" "$SHMALLOC_BUILD" -o "$rows" nonsense=1
 	[[ $stderr == *"unknown name 'nonsense'"* ]]
+}
+
+@test "workers find no wrong byte while a client is killed every 10 ms" {
+	bench -h shmalloc_deaths -w mstress,larson_succession,sh6 -p 4 -t 0.1
+	[ -z "$(column why | awk '$4 != ""')" ]
+	[ "$(column ns | awk '$2 == "shmalloc_deaths" && $4 > 0' | wc -l)" = 3 ]
 }
