@@ -445,9 +445,11 @@ bytes_line(const struct top *top, char line[TOP_LINE_LEN])
 	size_t len = 0;
 	char buf[QUANTITY_LEN];
 
+	/* By the first word of each, to fit into 80 columns. */
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		len += (size_t)snprintf(line + len, TOP_LINE_LEN - len,
-		    "%s%s %s", i == 0 ? "" : "  ", keys[i],
+		    "%s%.*s %s", i == 0 ? "" : "  ", (int)strcspn(keys[i], "_"),
+		    keys[i],
 		    look_bytes_of(&top->ctl->look, buf, bytes, keys[i]));
 }
 
