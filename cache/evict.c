@@ -7,7 +7,7 @@
  * was looked over last; one that comes back soon after it went stays at once.
  * There are no queues, which a kill could tear: an item carries the count of
  * births at which it was stored or looked over, and of those in some buckets at
- * the hand the best to evict goes.  docs/adr/0005 has what that costs.
+ * the hand the best to evict goes.  docs/adr/0006 has what that costs.
  */
 #include <errno.h>
 

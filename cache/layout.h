@@ -9,7 +9,7 @@
  * A bucket has *entries*: a tag, which binds the entry to a part of a hash, and
  * a slot, from which the item hangs.  What a key's item is, is decided by one
  * slot; so each change of it is one shmalloc_publish().  Everything but slots
- * is a number: it leaks nothing, and docs/adr/0005 says why it may be at any
+ * is a number: it leaks nothing, and docs/adr/0006 says why it may be at any
  * state when its writer is killed.
  *
  * Invariants, while nobody is inside:
