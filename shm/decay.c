@@ -7,15 +7,22 @@
  * are punched without a lock, and it is put back, marked as having holes.  A
  * region or run that is all free goes back as a whole.
  *
+ * An arena has more free pieces than may be looked at under its lock at once,
+ * so a pass over them is cut into slices, each of which goes on where the one
+ * before stopped (shm/place.h).  What a pass has put back is behind it.
+ *
  * The daemon does so by its timer; a client only at the limit, before it would
  * fail.  Committing ahead is done by an owner too: of the top's tail, cut off
  * where its pages end, while its front stays in use.
  */
-#include "shm/arena.h"
+#include <sched.h>
+#include <stdlib.h>
+
 #include "shm/commit.h"
 #include "shm/daemon.h"
 #include "shm/epoch.h"
 #include "shm/heap.h"
+#include "shm/place.h"
 #include "shm/thread.h"
 
 #define BATCH     32   /* pieces taken out under one lock */
@@ -23,17 +30,38 @@
 #define CLEAN     UINT32_MAX
 #define LEFTOVERS 4096 /* chunks looked at in a tick */
 #define HEAD_END  48u  /* a free chunk's head and links stay */
+#define SPINS     256  /* looks at a lock before it counts as taken */
+#define ROUNDS    2    /* through the arenas, for those that were locked */
 
-/* One pass over an arena. */
+/* How far one pass over all free pieces of an arena has come. */
+struct shm_pass {
+	bool is_under_way;
+	bool is_at_top; /* all bins are done */
+	struct shm_place place;
+	uint32_t begin_ms;
+	uint32_t oldest_ms;  /* age of the oldest that was too young, then */
+	uint64_t looks_left; /* so that lists in a circle end, too */
+};
+
+/* How long an arena's lock is waited for. */
+enum patience {
+	PATIENCE_NONE,   /* the next tick will do */
+	PATIENCE_SPIN,   /* its holder is about to go, or stopped */
+	PATIENCE_INSIST, /* some milliseconds */
+};
+
+/* One slice of a pass. */
 struct sweep {
 	struct shm_self *self;
 	struct shm_arena *arena;
+	struct shm_pass *pass;
+	enum patience patience;
 	uint32_t age_ms; /* free for at least so long; 0: all */
 	bool is_dry;
 	bool is_idle;   /* nobody has locked the arena since the last tick */
+	bool is_missed; /* the arena was locked */
 	uint64_t bytes; /* given back, or that would be */
 	uint32_t looked_at, n;
-	uint32_t oldest_ms; /* age of the oldest piece that is too young */
 	struct piece {
 		uint64_t off;        /* chunk, or payload of an extent */
 		uint64_t first, len; /* what to punch */
@@ -45,14 +73,17 @@ struct sweep {
 static bool
 is_aged(struct sweep *sweep, uint32_t stamp)
 {
-	uint32_t age = shm_load(&sweep->self->seg->super->clock_ms) - stamp;
+	struct shm_pass *pass = sweep->pass;
+	int32_t age_then = (int32_t)(pass->begin_ms - stamp);
 
 	if (stamp == CLEAN)
 		return false;
-	if (sweep->age_ms == 0 || age >= sweep->age_ms)
+	if (sweep->age_ms == 0 ||
+	    shm_load(&sweep->self->seg->super->clock_ms) - stamp >=
+		sweep->age_ms)
 		return true;
-	if (age > sweep->oldest_ms)
-		sweep->oldest_ms = age;
+	if (age_then > (int32_t)pass->oldest_ms)
+		pass->oldest_ms = (uint32_t)age_then;
 	return false;
 }
 
@@ -83,7 +114,7 @@ top_is_due(const struct sweep *sweep)
 /*
  * May something be old enough now?  A look at every free piece takes the lock
  * for as long as their heads take to come from memory, so it isn't taken before
- * the oldest of the last look can have aged: what is freed later is younger.
+ * the oldest of the last pass can have aged: what is freed later is younger.
  */
 static bool
 is_due(const struct sweep *sweep)
@@ -91,19 +122,43 @@ is_due(const struct sweep *sweep)
 	const struct shm_arena *arena = sweep->arena;
 	uint32_t now = shm_load(&sweep->self->seg->super->clock_ms);
 
-	return sweep->age_ms == 0 ||
+	return sweep->age_ms == 0 || sweep->pass->is_under_way ||
 	    now - shm_load(&arena->free_since_ms) >= sweep->age_ms ||
 	    shm_load(&arena->remote) != 0 || top_is_due(sweep);
 }
 
-/* Remember the age of the oldest piece if all were looked at. */
-static void
-due_note(const struct sweep *sweep)
+static bool
+is_full(const struct sweep *sweep)
 {
-	uint32_t now = shm_load(&sweep->self->seg->super->clock_ms);
+	return sweep->n == BATCH || sweep->looked_at == MAX_LOOK;
+}
 
-	if (sweep->age_ms && sweep->n < BATCH && sweep->looked_at < MAX_LOOK)
-		shm_store(&sweep->arena->free_since_ms, now - sweep->oldest_ms);
+/* A piece has a page at least; twice, for bins that begin again. */
+static void
+pass_begin(struct sweep *sweep)
+{
+	const struct shm_seg *seg = sweep->self->seg;
+	struct shm_pass *pass = sweep->pass;
+
+	pass->is_under_way = true;
+	pass->is_at_top = false;
+	pass->begin_ms = shm_load(&seg->super->clock_ms);
+	pass->oldest_ms = 0;
+	pass->looks_left =
+	    UINT64_C(2) * shm_regions_used(seg) * SHM_REGION_PAGES;
+	shm_place_begin(&pass->place);
+}
+
+/* Everything was looked at: remember the age of the oldest piece. */
+static void
+pass_end(const struct sweep *sweep)
+{
+	struct shm_pass *pass = sweep->pass;
+
+	pass->is_under_way = false;
+	if (sweep->age_ms)
+		shm_store(&sweep->arena->free_since_ms,
+		    pass->begin_ms - pass->oldest_ms);
 }
 
 static struct piece *
@@ -180,30 +235,6 @@ chunk_consider(struct sweep *sweep, uint64_t c, uint64_t keep_len)
 	return sweep->is_dry ? 0 : chunk_take(sweep, c, size, first);
 }
 
-static int
-bin_sweep(struct sweep *sweep, uint32_t bin)
-{
-	struct shm_seg *seg = sweep->self->seg;
-	uint64_t c = shm_load(&sweep->arena->bin[bin]);
-
-	while (c && sweep->n < BATCH && sweep->looked_at < MAX_LOOK) {
-		uint64_t next;
-		int error;
-
-		if (!shm_chunk_is_sane(seg, c))
-			return SHM_ECORRUPT;
-		next = shm_load(&shm_chunk(seg, c)->next);
-		sweep->looked_at++;
-		if (is_aged(sweep, shm_load(&shm_chunk(seg, c)->stamp_ms))) {
-			error = chunk_consider(sweep, c, HEAD_END);
-			if (error)
-				return error;
-		}
-		c = next;
-	}
-	return 0;
-}
-
 /* The top: what is beyond trim_threshold goes at once, the rest by age, when
  * nobody uses the arena. */
 static int
@@ -232,15 +263,6 @@ top_sweep(struct sweep *sweep)
 }
 
 /* ---- Extents; lock held -------------------------------------------------- */
-
-/* Of one page there is no room for a stamp. */
-static uint32_t
-extent_stamp(const struct shm_seg *seg, uint32_t page)
-{
-	return shm_pages(&seg->pages[page]) > 1
-	    ? shm_load(&seg->pages[page + 1].next)
-	    : 0;
-}
 
 static void
 extent_clean(const struct shm_seg *seg, uint32_t page)
@@ -275,7 +297,7 @@ extent_is_clean(
 	if (dirty || may_be_run(seg, page, n))
 		return false;
 	if (n > 1 && (shm_load(&seg->pages[page].head.size) & SHM_HOLES) &&
-	    extent_stamp(seg, page) != CLEAN)
+	    shm_extent_stamp(seg, page) != CLEAN)
 		return sweep->is_dry;
 	if (!sweep->is_dry)
 		extent_clean(seg, page);
@@ -341,47 +363,72 @@ extent_consider(struct sweep *sweep, uint32_t page)
 	return 0;
 }
 
-static int
-extents_sweep(struct sweep *sweep, uint32_t bin)
-{
-	struct shm_seg *seg = sweep->self->seg;
-	uint32_t head = shm_load(&sweep->arena->extent_bin[bin]);
-
-	while (head && sweep->n < BATCH && sweep->looked_at < MAX_LOOK) {
-		uint32_t page = head - 1;
-		uint64_t entry = shm_region_get(seg, page / SHM_REGION_PAGES);
-		int error;
-
-		if (!shm_entry_has_extents(
-			entry, shm_arena_index(seg, sweep->arena)))
-			return SHM_ECORRUPT;
-		head = shm_load(&seg->pages[page].next);
-		sweep->looked_at++;
-		if (!is_aged(sweep, extent_stamp(seg, page)))
-			continue;
-		error = extent_consider(sweep, page);
-		if (error)
-			return error;
-	}
-	return 0;
-}
-
 /* ---- Sweeps -------------------------------------------------------------- */
 
 static int
-arena_sweep_locked(struct sweep *sweep)
+piece_look(struct sweep *sweep, uint64_t at)
 {
-	uint32_t bin;
+	const struct shm_seg *seg = sweep->self->seg;
+	bool is_chunk = sweep->pass->place.is_chunks;
+	uint32_t page = (uint32_t)at - 1;
+
+	if (!is_aged(sweep,
+		is_chunk ? shm_load(&shm_chunk(seg, at)->stamp_ms)
+			 : shm_extent_stamp(seg, page)))
+		return 0;
+	return is_chunk ? chunk_consider(sweep, at, HEAD_END)
+			: extent_consider(sweep, page);
+}
+
+/* Go on in the bin that the pass is in, until it ends or the slice is full. */
+static int
+bin_sweep(struct sweep *sweep)
+{
+	const struct shm_seg *seg = sweep->self->seg;
+	struct shm_pass *pass = sweep->pass;
+	uint64_t at = shm_place_resume(seg, sweep->arena, &pass->place);
 	int error = 0;
 
-	/* The largest first: a look is worth most there. */
-	for (bin = SHM_EXTENT_BINS; error == 0 && bin-- > 1;)
-		if (shm_load(&sweep->arena->extent_bin[bin]))
-			error = extents_sweep(sweep, bin);
-	for (bin = SHM_BINS; error == 0 && bin-- > shm_bin(SHM_PAGE);)
-		if (shm_load(&sweep->arena->bin[bin]))
-			error = bin_sweep(sweep, bin);
-	return error ? error : top_sweep(sweep);
+	while (at && error == 0) {
+		uint64_t next;
+
+		if (!shm_place_is_sane(seg, sweep->arena, &pass->place, at))
+			return SHM_ECORRUPT;
+		if (is_full(sweep) || pass->looks_left == 0) {
+			shm_place_keep(seg, sweep->arena, &pass->place, at);
+			return 0;
+		}
+		next = shm_place_next(seg, &pass->place, at);
+		sweep->looked_at++;
+		pass->looks_left--;
+		error = piece_look(sweep, at);
+		at = next;
+	}
+	pass->is_at_top = !shm_place_advance(&pass->place);
+	return error;
+}
+
+/* One slice.  The largest pieces come first: a look is worth most there. */
+static int
+arena_sweep_locked(struct sweep *sweep)
+{
+	struct shm_pass *pass = sweep->pass;
+	int error = 0;
+
+	if (!pass->is_under_way)
+		pass_begin(sweep);
+	while (error == 0 && !pass->is_at_top && !is_full(sweep)) {
+		error = bin_sweep(sweep);
+		pass->is_at_top |= pass->looks_left == 0;
+	}
+	/* The top may be too large at any time. */
+	if (error == 0 && (pass->is_at_top || sweep->age_ms))
+		error = top_sweep(sweep);
+	if (error)
+		pass->is_under_way = false;
+	else if (pass->is_at_top && sweep->n < BATCH)
+		pass_end(sweep);
+	return error;
 }
 
 /* Put a punched piece back; the lock is held. */
@@ -440,25 +487,31 @@ pieces_push(struct sweep *sweep)
 	}
 }
 
+/* The bytes that went: nobody else changes the pages of what is ours. */
+static uint64_t
+piece_punch(struct shm_self *self, const struct piece *piece)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t pages;
+
+	if (piece->regions == 0)
+		return shm_uncommit(self, piece->first, piece->len);
+	pages = shm_committed_pages(
+	    seg, piece->off, (uint64_t)piece->regions * SHM_REGION);
+	shm_region_return(self, shm_region_of(seg, piece->off), piece->regions);
+	return pages * SHM_PAGE;
+}
+
 /* Punch what was taken out, and put it back. */
 static void
 pieces_punch(struct sweep *sweep)
 {
-	struct shm_seg *seg = sweep->self->seg;
+	uint64_t bytes = 0;
 	int error = 0;
 
-	for (uint32_t i = 0; i < sweep->n; i++) {
-		struct piece *piece = &sweep->piece[i];
-		uint64_t before = shm_load(&seg->super->punched);
-
-		if (piece->regions)
-			shm_region_return(sweep->self,
-			    shm_region_of(seg, piece->off), piece->regions);
-		else
-			(void)shm_uncommit(
-			    sweep->self, piece->first, piece->len);
-		sweep->bytes += shm_load(&seg->super->punched) - before;
-	}
+	for (uint32_t i = 0; i < sweep->n; i++)
+		bytes += piece_punch(sweep->self, &sweep->piece[i]);
+	sweep->bytes += bytes;
 	if (!shm_arena_insist(sweep->self, sweep->arena)) {
 		pieces_push(sweep);
 		return;
@@ -466,20 +519,35 @@ pieces_punch(struct sweep *sweep)
 	for (uint32_t i = 0; i < sweep->n && error == 0; i++)
 		if (sweep->piece[i].regions == 0)
 			error = piece_put_locked(sweep, &sweep->piece[i]);
-	shm_bump(&sweep->arena->counters.punched, sweep->bytes);
+	shm_bump(&sweep->arena->counters.punched, bytes);
 	shm_arena_release(sweep->arena, error);
 }
 
-/* One batch; false if there was nothing to do or the arena is locked. */
+static bool
+arena_lock(struct sweep *sweep)
+{
+	struct shm_arena *arena = sweep->arena;
+
+	if (sweep->patience == PATIENCE_INSIST)
+		return shm_arena_insist(sweep->self, arena);
+	if (sweep->patience == PATIENCE_SPIN)
+		for (int i = 0; i < SPINS && shm_load(&arena->lock) != 0; i++)
+			shm_relax();
+	return shm_arena_trylock(arena, sweep->self);
+}
+
+/* One slice; true if the pass isn't through and can go on. */
 static bool
 arena_sweep(struct sweep *sweep)
 {
 	struct shm_arena *arena = sweep->arena;
 	int error;
 
-	sweep->n = sweep->looked_at = sweep->oldest_ms = 0;
-	if (shm_load(&arena->state) != SHM_ARENA_ACTIVE || !is_due(sweep) ||
-	    !shm_arena_trylock(arena, sweep->self))
+	sweep->n = sweep->looked_at = 0;
+	if (shm_load(&arena->state) != SHM_ARENA_ACTIVE || !is_due(sweep))
+		return false;
+	sweep->is_missed = !arena_lock(sweep);
+	if (sweep->is_missed)
 		return false;
 	error = shm_remote_drain_locked(sweep->self, arena);
 	/* What is wanted now isn't kept uncoalesced for later. */
@@ -488,13 +556,11 @@ arena_sweep(struct sweep *sweep)
 		error = shm_arena_consolidate_locked(sweep->self, arena);
 	if (error == 0)
 		error = arena_sweep_locked(sweep);
-	if (error == 0)
-		due_note(sweep);
 	shm_arena_release(arena, error);
 	/* Also what was taken before the damage was found. */
 	if (sweep->n)
 		pieces_punch(sweep);
-	return error == 0 && sweep->n == BATCH;
+	return error == 0 && sweep->pass->is_under_way;
 }
 
 /*
@@ -568,6 +634,35 @@ retired_recount(struct shm_seg *seg)
 	shm_store(&seg->super->retired_bytes, sum > 0 ? sum : 0);
 }
 
+/* Where the ticks' pass over arena I has come; NULL: there is no memory. */
+static struct shm_pass *
+tick_pass(struct shm_seg *seg, uint32_t i)
+{
+	if (!seg->passes)
+		seg->passes = calloc(seg->max_arenas, sizeof(*seg->passes));
+	return seg->passes ? &seg->passes[i] : NULL;
+}
+
+/* One slice of a pass over arena I. */
+static uint64_t
+arena_tick(struct shm_self *self, uint32_t i)
+{
+	struct shm_arena *arena = &self->seg->arenas[i];
+	struct shm_pass *pass = tick_pass(self->seg, i), alone = { 0 };
+	struct sweep sweep = { .self = self,
+		.arena = arena,
+		.pass = pass ? pass : &alone,
+		.age_ms = (uint32_t)self->param[SHM_PARAM_decay_ms],
+		.is_idle =
+		    shm_load(&arena->locked) == shm_load(&arena->tick_locked) };
+
+	if (!sweep.is_idle)
+		grow_ahead(self, arena);
+	(void)arena_sweep(&sweep);
+	shm_store(&arena->tick_locked, shm_load(&arena->locked));
+	return sweep.bytes;
+}
+
 uint64_t
 shm_tick(struct shm_seg *seg)
 {
@@ -586,21 +681,27 @@ shm_tick(struct shm_seg *seg)
 		seg->has_leftovers = shm_reclaim_leftovers(seg, LEFTOVERS) != 1;
 	if (seg->has_miscount)
 		seg->has_miscount = !shm_commit_recount(seg);
-	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
-		struct shm_arena *arena = &seg->arenas[i];
-		uint64_t locked = shm_load(&arena->locked);
-		struct sweep sweep = { .self = &self,
-			.arena = arena,
-			.age_ms = (uint32_t)self.param[SHM_PARAM_decay_ms],
-			.is_idle = locked == shm_load(&arena->tick_locked) };
-
-		if (!sweep.is_idle)
-			grow_ahead(&self, arena);
-		(void)arena_sweep(&sweep);
-		shm_store(&arena->tick_locked, shm_load(&arena->locked));
-		bytes += sweep.bytes;
-	}
+	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++)
+		bytes += arena_tick(&self, i);
 	return bytes;
+}
+
+/* Go through all of ARENA, or until WANT bytes have gone.  False: its lock was
+ * taken. */
+static bool
+arena_relieve(struct shm_self *self, struct shm_arena *arena, uint64_t want,
+    uint64_t *bytes)
+{
+	struct shm_pass pass = { 0 };
+	struct sweep sweep = { .self = self,
+		.arena = arena,
+		.pass = &pass,
+		.patience = PATIENCE_SPIN };
+
+	while (sweep.bytes < want && arena_sweep(&sweep))
+		;
+	*bytes += sweep.bytes;
+	return !sweep.is_missed;
 }
 
 uint64_t
@@ -609,15 +710,17 @@ shm_heap_relieve(struct shm_self *self, uint64_t want)
 	uint32_t n = shm_get(&self->seg->super->n_arenas);
 	uint64_t bytes = 0;
 
-	for (uint32_t i = 0; i < n && i < self->seg->max_arenas; i++) {
-		struct sweep sweep = { .self = self,
-			.arena = &self->seg->arenas[i] };
+	n = n < self->seg->max_arenas ? n : self->seg->max_arenas;
+	for (int round = 0; round < ROUNDS && bytes < want; round++) {
+		bool is_missed = false;
 
-		while (bytes + sweep.bytes < want && arena_sweep(&sweep))
-			;
-		bytes += sweep.bytes;
-		if (bytes >= want)
+		for (uint32_t i = 0; i < n && bytes < want; i++)
+			is_missed |= !arena_relieve(
+			    self, &self->seg->arenas[i], want - bytes, &bytes);
+		if (!is_missed)
 			break;
+		/* Whoever holds a lock may need this processor. */
+		(void)sched_yield();
 	}
 	return bytes;
 }
@@ -631,16 +734,17 @@ shm_trim(struct shm_seg *seg, int32_t arena, bool is_dry)
 
 	shm_daemon_self(seg, &self);
 	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++) {
+		struct shm_pass pass = { 0 };
 		struct sweep sweep = { .self = &self,
 			.arena = &seg->arenas[i],
+			.pass = &pass,
+			.patience = PATIENCE_INSIST,
 			.is_dry = is_dry };
 
 		if (arena >= 0 && (uint32_t)arena != i)
 			continue;
-		for (int round = 0; round < 1024; round++)
-			if (atomic_load(&seg->is_cancelled) ||
-			    !arena_sweep(&sweep))
-				break;
+		while (!atomic_load(&seg->is_cancelled) && arena_sweep(&sweep))
+			;
 		bytes += sweep.bytes;
 	}
 	return bytes;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -257,6 +258,8 @@ shm_seg_unmap(struct shm_seg *seg)
 	(void)close(seg->fd);
 	(void)close(seg->pins_fd);
 	shm_reclaim_end(seg);
+	free(seg->passes);
+	seg->passes = NULL;
 	seg->base = NULL;
 }
 

@@ -53,6 +53,9 @@ struct shm_seg {
 	struct shm_reclaimed leftovers;
 	/* Daemon only, owned: see shm/reclaim.c.  NULL: nobody has died. */
 	struct shm_dying *dying;
+	/* Daemon only, owned: how far its ticks have come in each arena; see
+	 * shm/decay.c.  NULL: not begun. */
+	struct shm_pass *passes;
 	/* Daemon only: the commit word may count what the dead had reserved. */
 	bool has_miscount;
 	/* Daemon only: the arena whose index it is rebuilding, with its lock,

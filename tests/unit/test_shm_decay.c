@@ -164,3 +164,157 @@ Test(decay, a_locked_arena_is_left_alone)
 	cr_expect_eq(shm_trim(seg, -1, false), 0);
 	fixture_unlock(&fixture);
 }
+
+/* ---- More free pieces than are looked at under one lock ------------------ */
+
+#define MANY      9000
+#define MANY_SIZE 8448 /* a whole page in each, wherever it lies */
+
+static void
+many_begin(void)
+{
+	fixture_begin(&fixture, UINT64_C(256) << 20, 1);
+}
+
+TestSuite(decay_many, .init = many_begin, .fini = end);
+
+static uint64_t hole[MANY];
+
+/* MANY free chunks, each between used ones. */
+static void
+holes_make(void)
+{
+	for (int i = 0; i < MANY; i++) {
+		hole[i] = fixture_take(&fixture.self, MANY_SIZE);
+		(void)fixture_take(&fixture.self, MANY_SIZE);
+	}
+	/* The first that is freed becomes the last of its bin. */
+	for (int i = 0; i < MANY; i++)
+		shm_heap_put(&fixture.self, 1, &hole[i]);
+	cr_assert_geq(shm_load(&fixture.arena->binned_chunks), MANY - 100);
+}
+
+static void
+stamp_age(uint64_t off)
+{
+	_Atomic uint32_t *stamp =
+	    &shm_chunk(seg, off - SHM_CHUNK_HEAD)->stamp_ms;
+
+	shm_store(stamp, shm_load(&seg->super->clock_ms) - 10001);
+	shm_store(&seg->arenas[0].free_since_ms, shm_load(stamp));
+}
+
+/* Tick until nothing is due; how often that took the lock. */
+static uint64_t
+ticks(void)
+{
+	uint64_t before = shm_load(&fixture.arena->locked), last;
+
+	do {
+		last = shm_load(&fixture.arena->locked);
+		(void)shm_tick(seg);
+	} while (
+	    shm_load(&fixture.arena->locked) != last && last - before < 1000);
+	return last - before;
+}
+
+Test(decay_many, one_trim_gives_back_all)
+{
+	uint64_t dry;
+
+	holes_make();
+	dry = shm_trim(seg, -1, true);
+	cr_expect_geq(dry, (uint64_t)MANY * SHM_PAGE);
+	cr_expect_eq(shm_trim(seg, -1, false), dry);
+	cr_expect_eq(shm_load(&fixture.arena->counters.punched), dry);
+	for (int i = 0; i < MANY; i++)
+		cr_assert_eq(
+		    shm_committed_pages(seg, hole[i] + 32, MANY_SIZE - 40), 0);
+	cr_expect_eq(shm_trim(seg, -1, true), 0);
+}
+
+Test(decay_many, an_old_piece_behind_many_young_ones_goes_back)
+{
+	uint64_t pages;
+
+	holes_make();
+	pages = shm_committed_pages(seg, hole[0] + 32, MANY_SIZE - 40);
+	cr_assert_gt(pages, 0);
+	stamp_age(hole[0]);
+	cr_expect_lt(ticks(), 10);
+	cr_expect_eq(shm_committed_pages(seg, hole[0] + 32, MANY_SIZE - 40), 0);
+	cr_expect_eq(
+	    shm_committed_pages(seg, hole[1] + 32, MANY_SIZE - 40), pages);
+}
+
+Test(decay_many, an_old_piece_behind_many_punched_ones_goes_back)
+{
+	uint64_t off;
+
+	holes_make();
+	(void)shm_trim(seg, -1, false);
+	off = hole_make(MANY_SIZE - 1024);
+	stamp_age(off);
+	cr_expect_lt(ticks(), 10);
+	cr_expect_eq(shm_committed_pages(seg, off + 32, MANY_SIZE - 1064), 0);
+}
+
+Test(decay_many, ticks_leave_alone_what_a_whole_pass_found_too_young)
+{
+	uint64_t before;
+
+	holes_make();
+	shm_store(&fixture.arena->free_since_ms,
+	    shm_load(&seg->super->clock_ms) - 10001);
+	cr_expect_gt(ticks(), 1);
+	before = shm_load(&fixture.arena->locked);
+	(void)shm_tick(seg);
+	cr_expect_eq(shm_load(&fixture.arena->locked), before);
+}
+
+Test(decay_many, a_pass_goes_on_although_the_next_pieces_are_taken)
+{
+	uint64_t got;
+
+	holes_make();
+	stamp_age(hole[0]);
+	(void)shm_tick(seg);
+	cr_assert_gt(shm_committed_pages(seg, hole[0] + 32, MANY_SIZE - 40), 0);
+	/* The next slice began with one of these. */
+	for (int i = MANY - 8192 - 4; i < MANY - 8192 + 4; i++) {
+		fixture_lock(&fixture);
+		cr_assert_eq(shm_bin_unlink_locked(&fixture.self, fixture.arena,
+				 hole[i] - SHM_CHUNK_HEAD),
+		    0);
+		fixture_unlock(&fixture);
+		fixture_tag(seg, hole[i], &fixture.self, SHM_OWNED);
+	}
+	cr_expect_lt(ticks(), 10);
+	cr_expect_eq(shm_committed_pages(seg, hole[0] + 32, MANY_SIZE - 40), 0);
+	got = fixture_take(&fixture.self, MANY_SIZE);
+	cr_expect_neq(got, 0);
+}
+
+Test(decay_many, at_the_limit_all_that_is_free_can_be_used)
+{
+	uint64_t off, last = 0, n = 0, got = 0, free_bytes, mib = 256;
+
+	/* Every second chunk, linked through the first word of each. */
+	while (shm_heap_take(&fixture.self, MANY_SIZE, 1, &off)) {
+		if (n++ % 2) {
+			*(uint64_t *)(void *)(seg->base + off) = last;
+			last = off;
+		}
+	}
+	cr_assert_gt(n / 2, 2 * 8192 - 2000);
+	while (last) {
+		off = last;
+		last = *(uint64_t *)(void *)(seg->base + off);
+		shm_heap_put(&fixture.self, 1, &off);
+	}
+	free_bytes = n / 2 * SHM_PAGE;
+	while (shm_heap_take_extent(&fixture.self, mib))
+		got += mib * SHM_PAGE;
+	cr_expect_gt(got + mib * SHM_PAGE + (128 << 10), free_bytes);
+	cr_expect_lt(shm_trim(seg, -1, true), mib * SHM_PAGE);
+}
