@@ -432,7 +432,7 @@ size_t
 shmalloc_usable_size(struct shmalloc *heap, shmalloc_off off)
 {
 	struct shm_seg *seg = &heap->seg;
-	_Atomic uint32_t *place = shm_tag_at(seg, off);
+	_Atomic uint32_t *place = heap->is_lost ? NULL : shm_tag_at(seg, off);
 	uint32_t tag = place ? shm_load(place) : 0;
 	enum shm_state state = shm_tag_state(tag);
 

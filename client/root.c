@@ -182,6 +182,8 @@ shmalloc_root(struct shmalloc *heap, const char *name, shmalloc_slot **ret_slot)
 
 	if (!name_is_good(name))
 		return SHMALLOC_EINVAL;
+	if (heap->is_lost)
+		return SHMALLOC_EGONE;
 	root = root_find(&heap->seg, name);
 	if (!root && heap->seg.is_read_only)
 		return SHMALLOC_EREADONLY;
@@ -205,6 +207,8 @@ shmalloc_root_remove(struct shmalloc *heap, const char *name)
 
 	if (!name_is_good(name))
 		return SHMALLOC_EINVAL;
+	if (heap->is_lost)
+		return SHMALLOC_EGONE;
 	if (heap->seg.is_read_only)
 		return SHMALLOC_EREADONLY;
 	root = root_find(&heap->seg, name);

@@ -69,3 +69,8 @@ malloc_is_sound()
 	shmallocctl tune set tcache.count=0
 	forks handler_forks
 }
+
+@test "such a child is told that it has lost the heap, and may attach anew" {
+	shmallocctl tune set tcache.count=0
+	forks handler_child_looks
+}

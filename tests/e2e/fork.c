@@ -437,6 +437,58 @@ interrupted_alloc(struct shmalloc *heap, size_t len)
 	return off;
 }
 
+static struct shmalloc *lost_heap;
+
+/* What a child finds that was forked where a call is refused. */
+static void
+lost_child(void)
+{
+	shmalloc_slot *root;
+
+	CHECK(shmalloc_alloc(lost_heap, 100) == 0 && errno == ESTALE);
+	CHECK_EQ(shmalloc_root(lost_heap, "r", &root), SHMALLOC_EGONE);
+	CHECK_EQ(shmalloc_root_remove(lost_heap, "r"), SHMALLOC_EGONE);
+	CHECK_EQ(shmalloc_enter(lost_heap), SHMALLOC_EGONE);
+	CHECK_EQ(shmalloc_usable_size(lost_heap, 64), 0);
+	shmalloc_detach(lost_heap);
+	shmalloc_detach(heap_attach(NULL, 0));
+	_exit(7);
+}
+
+static void
+on_alarm_look(int signal)
+{
+	(void)signal;
+	errno = 0;
+	if (!may_fork || shmalloc_alloc(lost_heap, 100) != 0 ||
+	    errno != EDEADLK)
+		return;
+	may_fork = 0;
+	n_forked++;
+	if (fork() == 0)
+		lost_child();
+}
+
+/* Such a child has lost the heap, is told so, and may attach anew. */
+static void
+handler_child_looks(void)
+{
+	struct sigaction action = { .sa_handler = on_alarm_look };
+	int status;
+
+	lost_heap = heap_attach(NULL, 0);
+	CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+	alarms_set(500);
+	may_fork = 1;
+	while (n_forked == 0)
+		shmalloc_free(lost_heap, shmalloc_alloc(lost_heap, 1000));
+	alarms_set(0);
+	CHECK(wait(&status) > 0);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	shmalloc_detach(lost_heap);
+	figure_wait("bytes", "allocated", 0);
+}
+
 /* How many of our children came to a bad end, where they had no business. */
 static int
 children_lost(void)
@@ -496,6 +548,7 @@ main(int argc, char **argv)
 		{ "silent_child", silent_child },
 		{ "detach_in_child", detach_in_child },
 		{ "handler_forks", handler_forks },
+		{ "handler_child_looks", handler_child_looks },
 	};
 
 	return test_run(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
