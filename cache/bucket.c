@@ -94,15 +94,18 @@ control_settled(const struct shmalloc_cache *cache, struct cache_bucket *bucket)
 	return control;
 }
 
-/* Announce, when the control word was IDLE, and carry it out. */
-static void
+/* Announce, when the control word was IDLE, and carry it out.  False: somebody
+ * else announced something, or closed the bucket. */
+static bool
 binding_announce(const struct shmalloc_cache *cache,
     struct cache_bucket *bucket, uint64_t idle, unsigned index, uint32_t part)
 {
 	uint64_t binding = control_binding(idle, index, part);
 
-	if (atomic_compare_exchange_strong(&bucket->control, &idle, binding))
-		binding_help(cache, bucket, binding);
+	if (!atomic_compare_exchange_strong(&bucket->control, &idle, binding))
+		return false;
+	binding_help(cache, bucket, binding);
+	return true;
 }
 
 /* The index of an entry that nobody needs: never bound, else an empty one; -1:
@@ -176,13 +179,14 @@ cache_bucket_bind(struct shmalloc_cache *cache, struct cache_table *table,
 	/* Closed after this look at it, the announcement fails. */
 	index = entry_free(cache, bucket);
 	if (index >= 0)
-		binding_announce(cache, bucket, control, (unsigned)index, part);
+		(void)binding_announce(
+		    cache, bucket, control, (unsigned)index, part);
 	else if (!chain_extend(cache, bucket))
 		chain_evict(cache, table, bucket);
 	return 1;
 }
 
-void
+bool
 cache_bucket_renew(const struct shmalloc_cache *cache,
     struct cache_bucket *bucket, uint32_t part)
 {
@@ -191,12 +195,19 @@ cache_bucket_renew(const struct shmalloc_cache *cache,
 	unsigned index = 0;
 
 	if (STATE(control) == CACHE_CLOSED)
-		return;
+		return false;
 	entry = cache_bucket_find(cache, bucket, part, &tag);
 	while (entry && entry_at(cache, bucket, index) != entry)
 		index++;
-	if (entry)
-		binding_announce(cache, bucket, control, index, part);
+	return !entry ||
+	    binding_announce(cache, bucket, control, index, part) ||
+	    cache_bucket_renew(cache, bucket, part);
+}
+
+bool
+cache_bucket_is_closed(const struct cache_bucket *bucket)
+{
+	return STATE(atomic_load(&bucket->control)) == CACHE_CLOSED;
 }
 
 void

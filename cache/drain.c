@@ -12,7 +12,8 @@
  * Between 2 and 4 the key isn't there, which a look-up may see; a kill leaves
  * it so.  If somebody stores it in between, 3 or 4 fails, and the copy goes.
  * If somebody deletes it, he makes the binding of step 1 void (he finds it
- * because it comes first), so the copy is nobody's.  Large items are left where
+ * because it comes first), so the copy is nobody's; in a table that isn't the
+ * largest any more he shuts the slot.  Large items are left where
  * they are until they are replaced or go.
  */
 #include <string.h>

@@ -34,6 +34,7 @@ struct cache_place {
 	struct cache_table *table;
 	struct cache_bucket *bucket;
 	struct cache_entry *entry; /* NULL: the key is bound nowhere */
+	bool is_last;              /* in the largest table, when it was found */
 	uint64_t tag;
 	shmalloc_off off;        /* what the slot held */
 	struct cache_item *item; /* the key's own, or NULL */
@@ -140,9 +141,11 @@ int cache_bucket_bind(struct shmalloc_cache *cache, struct cache_table *table,
     struct cache_bucket *bucket, uint32_t part) CACHE_MUSTCHECK;
 
 /* Make what was made for the entry that is bound to PART until now void, also
- * if it isn't published yet. */
-void cache_bucket_renew(const struct shmalloc_cache *cache,
-    struct cache_bucket *bucket, uint32_t part);
+ * if it isn't published yet.  False: the bucket is closed. */
+bool cache_bucket_renew(const struct shmalloc_cache *cache,
+    struct cache_bucket *bucket, uint32_t part) CACHE_MUSTCHECK;
+
+bool cache_bucket_is_closed(const struct cache_bucket *bucket);
 
 /* Nothing is bound here any more when this returns. */
 void cache_bucket_close(

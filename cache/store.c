@@ -387,6 +387,17 @@ shmalloc_cache_touch(
 	return error;
 }
 
+/* It isn't there, but a copy of it may be on its way (drain.c): it shall not
+ * arrive.  False: look again, for there is a larger table now. */
+static bool
+absence_keep(struct shmalloc_cache *cache, const struct cache_key *key,
+    const struct cache_place *place)
+{
+	return !place->entry || !place->is_last ||
+	    cache_bucket_renew(cache, place->bucket, key->part) ||
+	    atomic_load(&cache->head->is_ending);
+}
+
 /* Take KEY's item away: a value, one that has ended, or a lease. */
 static int
 key_delete(struct shmalloc_cache *cache, const struct cache_key *key)
@@ -395,21 +406,19 @@ key_delete(struct shmalloc_cache *cache, const struct cache_key *key)
 	bool was_live;
 	int error;
 
-	do {
+	for (;;) {
 		error = cache_locate(cache, key, false, &place);
 		if (error != 0)
 			return error;
-		if (!place.item) {
-			/* A copy of it may be on its way here (drain.c). */
-			if (place.entry)
-				cache_bucket_renew(
-				    cache, place.bucket, key->part);
+		if (!place.item && absence_keep(cache, key, &place))
 			return SHMALLOC_CACHE_EMISS;
-		}
+		if (!place.item)
+			continue;
 		was_live = cache_item_is_live(cache, place.item);
-	} while (!cache_drop(cache, place.table, place.entry, place.off,
-	    SHMALLOC_CACHE_DELETES));
-	return was_live ? 0 : SHMALLOC_CACHE_EMISS;
+		if (cache_drop(cache, place.table, place.entry, place.off,
+			SHMALLOC_CACHE_DELETES))
+			return was_live ? 0 : SHMALLOC_CACHE_EMISS;
+	}
 }
 
 int

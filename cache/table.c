@@ -114,33 +114,52 @@ place_find(const struct shmalloc_cache *cache, struct cache_table *table,
 	return place->entry != NULL;
 }
 
-bool
-cache_find(const struct shmalloc_cache *cache, const struct cache_key *key,
+/* Look into the tables that were there a moment ago. */
+static bool
+tables_find(const struct shmalloc_cache *cache,
+    const struct cache_tables *tables, const struct cache_key *key,
     struct cache_place *ret_place)
 {
-	struct cache_tables tables;
-
-	cache_tables_of(cache, &tables);
 	/* It hangs in one of them at most: begin where most are. */
-	for (unsigned i = tables.n; i-- > 0;)
-		if (place_find(cache, tables.at[i], key, ret_place) &&
+	for (unsigned i = tables->n; i-- > 0;)
+		if (place_find(cache, tables->at[i], key, ret_place) &&
 		    ret_place->item)
 			return true;
 	return false;
 }
 
-/* Is the key's place in this smaller table?  If it is empty there, it is shut
- * before something is stored. */
+bool
+cache_find(const struct shmalloc_cache *cache, const struct cache_key *key,
+    struct cache_place *ret_place)
+{
+	struct cache_tables tables;
+	struct cache_table *last;
+
+	do {
+		cache_tables_of(cache, &tables);
+		if (tables_find(cache, &tables, key, ret_place))
+			return true;
+		if (tables.n == 0 || atomic_load(&cache->head->is_ending))
+			return false;
+		/* Closed: a larger one has come since, and it may be there. */
+		last = tables.at[tables.n - 1];
+	} while (cache_bucket_is_closed(cache_bucket_of(last, key->hash)));
+	return false;
+}
+
+/* Is the key's place in this smaller table?  If it is empty there, it is shut,
+ * so that nothing comes into it behind the caller's back. */
 static bool
 old_place_find(const struct shmalloc_cache *cache, struct cache_table *table,
-    const struct cache_key *key, bool for_store, struct cache_place *place)
+    const struct cache_key *key, struct cache_place *place)
 {
 	struct cache_bucket *bucket = cache_bucket_of(table, key->hash);
 
 	cache_bucket_close(cache, bucket);
+	place->is_last = false;
 	if (!place_find(cache, table, key, place))
 		return false;
-	if (place->off == 0 && for_store && !cache_shut(&place->entry->slot))
+	if (place->off == 0 && !cache_shut(&place->entry->slot))
 		place_look(cache, key, place);
 	return place->off > CACHE_SHUT;
 }
@@ -172,10 +191,10 @@ cache_locate(struct shmalloc_cache *cache, const struct cache_key *key,
 		if (tables.n == 0)
 			return SHMALLOC_EGONE;
 		for (unsigned i = 0; i + 1 < tables.n; i++)
-			if (old_place_find(
-				cache, tables.at[i], key, for_store, ret_place))
+			if (old_place_find(cache, tables.at[i], key, ret_place))
 				return 0;
 		last = tables.at[tables.n - 1];
+		ret_place->is_last = true;
 		if ((place_find(cache, last, key, ret_place) || !for_store) &&
 		    ret_place->off != CACHE_SHUT)
 			return 0;

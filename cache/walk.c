@@ -114,6 +114,21 @@ shmalloc_cache_walk(
 
 /* An empty place that is bound may get a copy from a smaller table (drain.c),
  * which is no longer wanted. */
+static void
+entry_clear(struct shmalloc_cache *cache, struct cache_table *table,
+    struct cache_bucket *first, struct cache_entry *entry)
+{
+	shmalloc_off off = cache_load(&entry->slot);
+	uint64_t tag = atomic_load(&entry->tag);
+
+	if (off > CACHE_SHUT)
+		(void)cache_drop(
+		    cache, table, entry, off, SHMALLOC_CACHE_DELETES);
+	else if (tag != 0 &&
+	    !cache_bucket_renew(cache, first, (uint32_t)(tag >> 32)))
+		(void)cache_shut(&entry->slot);
+}
+
 static int
 bucket_clear(struct shmalloc_cache *cache, struct cache_table *table,
     struct cache_bucket *bucket, void *arg)
@@ -122,18 +137,8 @@ bucket_clear(struct shmalloc_cache *cache, struct cache_table *table,
 
 	(void)arg;
 	for (; bucket; bucket = cache_bucket_next(cache, bucket))
-		for (unsigned i = 0; i < CACHE_ENTRIES; i++) {
-			struct cache_entry *entry = &bucket->entry[i];
-			shmalloc_off off = cache_load(&entry->slot);
-			uint64_t tag = atomic_load(&entry->tag);
-
-			if (off > CACHE_SHUT)
-				(void)cache_drop(cache, table, entry, off,
-				    SHMALLOC_CACHE_DELETES);
-			else if (tag != 0)
-				cache_bucket_renew(
-				    cache, first, (uint32_t)(tag >> 32));
-		}
+		for (unsigned i = 0; i < CACHE_ENTRIES; i++)
+			entry_clear(cache, table, first, &bucket->entry[i]);
 	return 0;
 }
 
