@@ -70,3 +70,10 @@ soak() {
 	[ -z "${SHMALLOC_CHECK_ALL-}" ] || seconds=${SOAK_SECONDS:-60}
 	SOAK_THREADS=4 soak "$seconds" 1
 }
+
+@test "a cache of six processes that are killed and stopped is never wrong" {
+	seconds=5
+	[ -z "${SHMALLOC_CHECK_ALL-}" ] || seconds=600
+	stress cache "$seconds" 6
+	heap_is_as_before
+}

@@ -10,7 +10,7 @@
 #include "shm/heap.h"
 #include "shm/stats.h"
 #include "shm/thread.h"
-#include "tests/kill/kill.h"
+#include "tests/kill/cache_ops.h"
 
 #define ROUNDS 64 /* slices of a reclaim */
 
@@ -67,7 +67,7 @@ finding_print(void *arg, const struct shm_finding *finding)
 }
 
 uint64_t
-judge_slot(const struct shm_seg *seg)
+judge_root(const struct shm_seg *seg, const char *name)
 {
 	for (uint32_t i = 0; i < SHM_ROOTS; i++) {
 		const struct shm_root *root = &seg->roots[i];
@@ -76,10 +76,16 @@ judge_slot(const struct shm_seg *seg)
 			sizeof(*root)) < sizeof(*root))
 			break;
 		if (shm_load(&root->state) == SHM_ROOT_READY &&
-		    strcmp(root->name, "kill") == 0)
+		    strcmp(root->name, name) == 0)
 			return shm_load(&root->slot);
 	}
 	return 0;
+}
+
+uint64_t
+judge_slot(const struct shm_seg *seg)
+{
+	return judge_root(seg, "kill");
 }
 
 /* ---- Recovering ---------------------------------------------------------- */
@@ -188,6 +194,26 @@ stranger_works(struct shm_seg *seg)
 	    shm_load(&self.client->misuses) == 0;
 }
 
+/* What the cache holds is whole, and nothing is shared but what hangs from
+ * it. */
+static bool
+cache_is_sound(const struct shm_seg *seg, struct kill_summary *ret)
+{
+	struct cache_look look;
+
+	if (!cache_look_at(seg, &look))
+		return false;
+	ret->contents = look.contents;
+	memcpy(ret->value, look.value, sizeof(ret->value));
+	if (look.objects == ret->n_shared)
+		return true;
+	(void)printf("# %llu objects are shared, and %llu hang from the "
+		     "cache\n",
+	    (unsigned long long)ret->n_shared,
+	    (unsigned long long)look.objects);
+	return false;
+}
+
 /* The segment is sound, and of the dead nothing is left. */
 static bool
 segment_is_sound(struct shm_seg *seg, bool is_waiting, struct kill_summary *ret)
@@ -210,6 +236,8 @@ segment_is_sound(struct shm_seg *seg, bool is_waiting, struct kill_summary *ret)
 	}
 	*ret = tally.summary;
 	ret->slot = judge_slot(seg);
+	if (kill_board->is_cache && !cache_is_sound(seg, ret))
+		return false;
 	return !is_waiting || guarded_is_there(seg);
 }
 
@@ -269,6 +297,8 @@ judge(struct shm_seg *seg, uint32_t slot, struct kill_summary *ret)
 bool
 kill_summary_same(const struct kill_summary *a, const struct kill_summary *b)
 {
+	if (kill_board->is_cache)
+		return a->contents == b->contents;
 	return a->n_shared == b->n_shared &&
 	    a->shared_bytes == b->shared_bytes && a->slot == b->slot;
 }

@@ -31,6 +31,7 @@
 
 #define KILL_OBJECTS 64
 #define KILL_PARAMS  3
+#define KILL_KEYS    4
 
 /* What processes of one run tell each other; shared memory. */
 struct kill_board {
@@ -43,6 +44,9 @@ struct kill_board {
 	int result[2];
 	shmalloc_off mine[2];
 	bool is_stepped; /* so is what follows a signal: nothing long */
+	/* All that is shared hangs from a cache, which is judged by what it
+	 * holds. */
+	bool is_cache;
 };
 
 extern struct kill_board *kill_board;
@@ -78,6 +82,8 @@ enum kill_flag {
 	KILL_SIGNALS = 1 << 7,  /* signals are sent at its states, too */
 	KILL_RECOVER =
 	    1 << 8, /* the recovery is killed in the short form, too */
+	/* What a cache holds changes more than once: it evicts, or moves. */
+	KILL_CACHE_STEPS = 1 << 9,
 	KILL_EXTRA = KILL_MAY_FAIL | KILL_SIGNALS | KILL_RECOVER,
 };
 
@@ -247,6 +253,10 @@ void copy_restore(struct kill_copy *copy, struct shm_seg *seg);
 /* What recovery leaves: compared between states. */
 struct kill_summary {
 	uint64_t n_shared, shared_bytes, slot;
+	/* Of the cache, instead of those, if it is one: a hash of all of it, a
+	 * byte of each of the first keys' values. */
+	uint64_t contents;
+	char value[KILL_KEYS];
 };
 
 bool kill_summary_same(
@@ -269,6 +279,9 @@ bool judge(struct shm_seg *seg, uint32_t slot, struct kill_summary *ret);
 /* Whether a daemon that goes on, and doesn't start, knows of all that the
  * commit word says too much: it recounts only then.  On false it is printed. */
 bool judge_commit(const struct shm_seg *seg);
+
+/* The slot of the root NAME; 0: it is absent, too. */
+uint64_t judge_root(const struct shm_seg *seg, const char *name);
 
 /* The root's slot "kill". */
 uint64_t judge_slot(const struct shm_seg *seg);

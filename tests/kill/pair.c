@@ -209,12 +209,15 @@ future_judge(struct contest *contest, enum future future)
 		return false;
 	outcome.slot = summary.slot;
 	outcome.n_shared = summary.n_shared;
+	memcpy(outcome.value, summary.value, sizeof(outcome.value));
 	if (contest->pair->is_right(&outcome))
 		return true;
-	(void)printf("# not right: results %d and %d, slot %llx, %llu shared\n",
+	(void)printf("# not right: results %d and %d, slot %llx, %llu shared, "
+		     "values %d %d %d %d\n",
 	    outcome.result[0], outcome.result[1],
 	    (unsigned long long)outcome.slot,
-	    (unsigned long long)outcome.n_shared);
+	    (unsigned long long)outcome.n_shared, outcome.value[0],
+	    outcome.value[1], outcome.value[2], outcome.value[3]);
 	return false;
 }
 

@@ -16,6 +16,8 @@ struct pair_outcome {
 	shmalloc_off slot; /* what the slot "kill" holds */
 	uint64_t n_shared; /* objects that the segment owns, all clients dead */
 	const shmalloc_off *mine; /* what each had to offer */
+	/* A byte of what the cache has for its first keys; 0: nothing. */
+	char value[KILL_KEYS];
 };
 
 typedef int pair_fn(struct kill_scene *scene, int who);

@@ -3,6 +3,9 @@
  */
 #include <string.h>
 
+#include <shmalloc/cache.h>
+
+#include "tests/kill/cache_ops.h"
 #include "tests/kill/pair.h"
 
 /* What they share, on the board. */
@@ -255,6 +258,90 @@ both_did(const struct pair_outcome *outcome)
 	return outcome->n_shared == 0;
 }
 
+/* ---- What a cache may hold ----------------------------------------------- */
+
+static bool
+survivors_did(const struct pair_outcome *outcome)
+{
+	for (int who = 0; who < 2; who++)
+		if (who != outcome->dead && outcome->result[who] != 0)
+			return false;
+	return true;
+}
+
+/* Both stored the same key: one of the two values is there. */
+static bool
+cache_has_either(const struct pair_outcome *outcome)
+{
+	return survivors_did(outcome) &&
+	    (outcome->value[0] == 'x' || outcome->value[0] == 'y');
+}
+
+/* Each stored its own key: so what the survivors stored is there. */
+static bool
+cache_has_both(const struct pair_outcome *outcome)
+{
+	return survivors_did(outcome) &&
+	    (outcome->dead == 0 || outcome->value[0] == 'x') &&
+	    (outcome->dead == 1 || outcome->value[1] == 'y');
+}
+
+/* One of two added; the other found it there. */
+static bool
+cache_has_one_added(const struct pair_outcome *outcome)
+{
+	const int *result = outcome->result;
+
+	for (int who = 0; who < 2; who++) {
+		char own = (char)('x' + who);
+
+		if (who == outcome->dead)
+			continue;
+		if (result[who] !=
+		    (outcome->value[0] == own ? 0 : SHMALLOC_EEXIST))
+			return false;
+	}
+	return outcome->value[0] == 'x' || outcome->value[0] == 'y';
+}
+
+/* The first stored over what the second deleted; the old value is gone. */
+static bool
+cache_has_new_or_none(const struct pair_outcome *outcome)
+{
+	if (!survivors_did(outcome))
+		return false;
+	return outcome->value[0] == 'x' || outcome->value[0] == 0 ||
+	    (outcome->dead == 1 && outcome->value[0] == 'a');
+}
+
+/* The first stored it, and moved it to the larger table; the second deleted
+ * it.  If that found nothing, it was on its way, and doesn't arrive. */
+static bool
+cache_has_new_or_lost(const struct pair_outcome *outcome)
+{
+	const int *result = outcome->result;
+	char value = outcome->value[0];
+
+	if (outcome->dead != 0 && result[0] != 0)
+		return false;
+	if (outcome->dead == 1)
+		return value == 'x' || value == 0;
+	return result[1] == SHMALLOC_CACHE_EMISS
+	    ? value == 0
+	    : result[1] == 0 && (value == 'x' || value == 0);
+}
+
+/* Both stored it; only a dead one may have lost it on its way. */
+static bool
+cache_has_either_or_lost(const struct pair_outcome *outcome)
+{
+	char value = outcome->value[0];
+
+	return survivors_did(outcome) &&
+	    (value == 'x' || value == 'y' ||
+		(value == 0 && outcome->dead != PAIR_NOBODY));
+}
+
 const struct pair pairs[] = {
 	{ "replace x replace", true, 1, { has_published, has_offer },
 	    { replaces, replaces }, one_publish_won },
@@ -278,6 +365,21 @@ const struct pair pairs[] = {
 	    { frees_mine, frees_common }, both_did },
 	{ "alloc and drain x another's free", false, 2,
 	    { has_mediums, has_one }, { allocates, frees_common }, both_did },
+	{ "cache, set x set", true, 40, { cache_pair_empty, cache_pair_empty },
+	    { cache_pair_set, cache_pair_set }, cache_has_either },
+	{ "cache, set x set of another", true, 60,
+	    { cache_pair_crowded, cache_pair_crowded },
+	    { cache_pair_set_own, cache_pair_set_own }, cache_has_both },
+	{ "cache, add x add", true, 40, { cache_pair_empty, cache_pair_empty },
+	    { cache_pair_add, cache_pair_add }, cache_has_one_added },
+	{ "cache, set x delete", true, 20, { cache_pair_some, cache_pair_some },
+	    { cache_pair_set, cache_pair_delete }, cache_has_new_or_none },
+	{ "cache, set and move x delete", true, 60,
+	    { cache_pair_stays, cache_pair_stays },
+	    { cache_pair_set, cache_pair_delete }, cache_has_new_or_lost },
+	{ "cache, set and move x set", true, 60,
+	    { cache_pair_stays, cache_pair_stays },
+	    { cache_pair_set, cache_pair_set }, cache_has_either_or_lost },
 };
 
 const size_t n_pairs = sizeof(pairs) / sizeof(*pairs);
