@@ -236,7 +236,7 @@ call_run(struct call *call, bool *ret_is_job)
 
 void
 control_ask(struct server *server, const Proto__Request *request,
-    void (*done)(struct call *call), void *asker)
+    bool (*done)(struct call *call), void *asker)
 {
 	Proto__Reply reply = PROTO__REPLY__INIT;
 	struct pool pool = { 0 };
@@ -250,10 +250,8 @@ control_ask(struct server *server, const Proto__Request *request,
 		.asker = asker };
 	bool is_job = false;
 	(void)call_run(&call, &is_job); /* the reply has the error */
-	if (is_job)
-		return;
-	done(&call);
-	pool_release(&pool);
+	if (!is_job && !done(&call))
+		pool_release(&pool);
 }
 
 int

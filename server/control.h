@@ -29,8 +29,9 @@ struct call {
 	int fd;            /* goes with the reply, or -1 */
 	uint64_t since_ns; /* when it began */
 	char who[96];      /* for the log */
-	/* If it has no connection, told of the answer: see control_ask(). */
-	void (*done)(struct call *call);
+	/* If it has no connection, told of the answer: see control_ask().
+	 * True: the call, its pool included, is another job's now. */
+	bool (*done)(struct call *call);
 	void *asker; /* DONE's */
 };
 
@@ -41,7 +42,7 @@ struct call {
  * that walks the segment.
  */
 void control_ask(struct server *server, const Proto__Request *request,
-    void (*done)(struct call *call), void *asker);
+    bool (*done)(struct call *call), void *asker);
 
 /* Answer ERROR, about SUBJECT (or NULL), and what is wrong.  Gives ERROR. */
 int call_fail(struct call *call, int error, const char *subject,

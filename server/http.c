@@ -433,6 +433,12 @@ http_fd(const struct server *server)
 	return server->http != NULL ? server->http->fd : -1;
 }
 
+uint32_t
+http_connections(const struct server *server)
+{
+	return server->http != NULL ? server->http->conns.n : 0;
+}
+
 void
 http_stop(struct server *server, bool is_kept)
 {

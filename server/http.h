@@ -19,6 +19,7 @@
 #define SERVER_HTTP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "shm/error.h"
 
@@ -40,6 +41,9 @@ void http_reload(struct server *server);
 
 /* The listening socket, or -1. */
 int http_fd(const struct server *server);
+
+/* Connections at the moment. */
+uint32_t http_connections(const struct server *server);
 
 /* Accept no more; remove a socket's file unless IS_KEPT. */
 void http_stop(struct server *server, bool is_kept);

@@ -75,8 +75,8 @@ data_pack(
 	return r == Z_STREAM_END ? stream.total_out : 0;
 }
 
-static void
-body_pack(struct http_body *body)
+void
+http_body_pack(struct http_body *body)
 {
 	size_t len = evbuffer_get_length(body->plain);
 	const void *data = evbuffer_pullup(body->plain, -1);
@@ -99,7 +99,7 @@ struct evbuffer *
 http_body_bytes(struct http_body *body, bool is_packed, bool *ret_packed)
 {
 	if (is_packed && body->packed == NULL && body->plain != NULL)
-		body_pack(body);
+		http_body_pack(body);
 	*ret_packed = is_packed && body->packed != NULL;
 	return *ret_packed ? body->packed : body->plain;
 }

@@ -26,6 +26,9 @@ int http_body_static(struct http_body *body, const void *data, size_t len,
 int http_body_take(
     struct http_body *body, char *data, size_t len, int level) SHM_MUSTCHECK;
 
+/* Pack it now, so that nobody has to later. */
+void http_body_pack(struct http_body *body);
+
 void http_body_release(struct http_body *body);
 
 /*

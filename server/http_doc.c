@@ -6,17 +6,22 @@
 
 #include "proto/prometheus.h"
 #include "server/control.h"
+#include "server/job.h"
 #include "server/json.h"
 #include "server/log.h"
 #include "server/server.h"
 
 /* For how long a document is as good as new, and kept at all. */
-#define FRESH_MS    1000
-#define KEEP_MS     10000
+#define FRESH_MS       1000
+#define KEEP_MS        10000
 /* Events in a document: the last so many. */
-#define EVENTS_MOST 100
+#define EVENTS_MOST    100
+/* Packed bytes of an answer, and segments of metrics, that are encoded at once;
+ * more are a job. */
+#define LARGE_LEN      65536u
+#define LARGE_SEGMENTS 4u
 /* Of zlib: it is the event loop that packs. */
-#define LEVEL       1
+#define LEVEL          1
 
 #define TYPE_JSON "application/json"
 #define TYPE_TEXT "text/plain; charset=utf-8"
@@ -55,6 +60,68 @@ http_doc_has_segment(const struct http_doc_kind *kind)
 	return kind->has_segment;
 }
 
+/* ---- Encoding ---------------------------------------------------------------
+ */
+
+/* What a document is made of, and becomes; of the call's pool. */
+struct encoding {
+	const struct http_doc_kind *kind;
+	const ProtobufCMessage *root; /* of JSON */
+	Proto__Stats **stats;         /* of metrics */
+	size_t n_stats;
+	struct http_body body;
+};
+
+/* Whether this takes so long that it is a job: 3000 clients took half a second.
+ */
+static bool
+is_large(const struct encoding *encoding)
+{
+	return encoding->root != NULL
+	    ? protobuf_c_message_get_packed_size(encoding->root) > LARGE_LEN
+	    : encoding->n_stats > LARGE_SEGMENTS;
+}
+
+/* As proto_prometheus_write() does; NULL: out of memory. */
+static char *
+metrics_text(const struct encoding *encoding, size_t *ret_len)
+{
+	char *text = NULL;
+	FILE *out = open_memstream(&text, ret_len);
+	int error = out != NULL
+	    ? proto_prometheus_write(out, encoding->n_stats, encoding->stats)
+	    : PROTO_ESYSTEM;
+	if (out != NULL && fclose(out) != 0)
+		error = PROTO_ESYSTEM;
+	if (error == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* In the worker's thread if it is a job; without memory there is no body. */
+static int
+encode_work(struct call *call)
+{
+	struct encoding *encoding = call->work;
+	size_t len = 0;
+	char *text = encoding->root != NULL
+	    ? json_text(encoding->root, encoding->kind->key, &len)
+	    : metrics_text(encoding, &len);
+	if (text != NULL &&
+	    http_body_take(&encoding->body, text, len, LEVEL) == 0 &&
+	    is_large(encoding))
+		http_body_pack(&encoding->body);
+	return 0;
+}
+
+static int
+encode_run(struct call *call)
+{
+	(void)call;
+	return 0;
+}
+
 /* ---- Making one ------------------------------------------------------------
  */
 
@@ -71,50 +138,79 @@ status_of(int error)
 	}
 }
 
-/* TEXT of malloc(), or NULL: out of memory; it is taken over. */
+/* DOC has BODY now, which it takes over, or none: out of memory. */
 static void
-doc_fill(
-    struct http_doc *doc, int status, const char *type, char *text, size_t len)
+doc_fill(struct http_doc *doc, int status, const char *type,
+    const struct http_body *body)
 {
+	if (body->plain == NULL)
+		log_error("http: out of memory for %s", doc->kind->path);
+	http_body_release(&doc->body);
+	doc->body = *body;
 	doc->is_making = false;
 	doc->made_ms = server_now_ms();
-	doc->status = 500;
-	doc->type = TYPE_TEXT;
-	http_body_release(&doc->body);
-	if (text == NULL || http_body_take(&doc->body, text, len, LEVEL) != 0) {
-		log_error("out of memory for %s", doc->kind->path);
-		return;
-	}
-	doc->status = status;
+	doc->status = body->plain != NULL ? status : 500;
 	doc->type = type;
+	doc->docs->on_made(doc, doc->docs->arg);
 }
 
 static void
 error_fill(struct http_doc *doc, const Proto__Reply *reply)
 {
+	struct http_body body = { 0 };
 	char *text;
 	int len = asprintf(&text, "%s\n",
 	    reply->message != NULL ? reply->message : "it failed");
-	doc_fill(doc, status_of(reply->error), TYPE_TEXT,
-	    len >= 0 ? text : NULL, len >= 0 ? (size_t)len : 0);
+	/* Without memory the body stays empty, which is told. */
+	if (len >= 0)
+		(void)!http_body_take(&body, text, (size_t)len, LEVEL);
+	doc_fill(doc, status_of(reply->error), TYPE_TEXT, &body);
 }
 
-static void
-on_answer(struct call *call)
+static bool
+on_encoded(struct call *call)
 {
 	struct http_doc *doc = call->asker;
-	const Proto__Reply *reply = call->reply;
-	size_t len = 0;
-	if (reply->error != 0) {
-		error_fill(doc, reply);
-	} else {
-		/* All members of the union are pointers to messages. */
-		const ProtobufCMessage *root =
-		    (const ProtobufCMessage *)(const void *)reply->done;
-		char *text = json_text(root, doc->kind->key, &len);
-		doc_fill(doc, 200, TYPE_JSON, text, len);
+	struct encoding *encoding = call->work;
+	/* A job that was dropped has not been done. */
+	if (call->reply->error != 0) {
+		http_body_release(&encoding->body);
+		error_fill(doc, call->reply);
+		return false;
 	}
-	doc->docs->on_made(doc, doc->docs->arg);
+	doc_fill(doc, 200,
+	    encoding->root != NULL ? TYPE_JSON : PROTO_PROMETHEUS_TYPE,
+	    &encoding->body);
+	return false;
+}
+
+/* Encode CALL's answer, now or as a job: then true, and CALL is that's. */
+static bool
+encode(struct call *call, struct encoding *encoding)
+{
+	encoding->kind = ((struct http_doc *)call->asker)->kind;
+	call->work = encoding;
+	call->request = NULL;
+	call->done = on_encoded;
+	if (is_large(encoding) && job_start(call, encode_work, encode_run))
+		return true;
+	(void)encode_work(call);
+	return on_encoded(call);
+}
+
+static bool
+on_answer(struct call *call)
+{
+	struct encoding *encoding;
+	if (call->reply->error != 0) {
+		error_fill(call->asker, call->reply);
+		return false;
+	}
+	encoding = pool_alloc(call->pool, sizeof *encoding);
+	/* All members of the union are pointers to messages. */
+	encoding->root =
+	    (const ProtobufCMessage *)(const void *)call->reply->done;
+	return encode(call, encoding);
 }
 
 /* The quick statistics of SEGMENT, in memory of POOL; NULL: it has none now. */
@@ -134,42 +230,31 @@ segment_stats(struct server *server, struct segment *segment, struct pool *pool)
 	return verb_stats(&call) == 0 ? reply.stats : NULL;
 }
 
-static size_t
-stats_all(struct server *server, struct pool *pool, Proto__Stats ***ret_all)
-{
-	struct segment *segment;
-	size_t n = 0;
-	*ret_all =
-	    pool_array(pool, segment_count(server) + 1, sizeof(Proto__Stats *));
-	TAILQ_FOREACH(segment, &server->segments, link)
-	{
-		Proto__Stats *stats = segment_stats(server, segment, pool);
-		if (stats != NULL)
-			(*ret_all)[n++] = stats;
-	}
-	return n;
-}
-
 /* All segments', for Prometheus. */
 static void
 metrics_make(struct http_doc *doc)
 {
+	struct server *server = doc->docs->server;
+	struct segment *segment;
 	struct pool pool = { 0 };
-	Proto__Stats **all;
-	char *text = NULL;
-	size_t len = 0;
-	size_t n = stats_all(doc->docs->server, &pool, &all);
-	FILE *out = open_memstream(&text, &len);
-	int error =
-	    out != NULL ? proto_prometheus_write(out, n, all) : PROTO_ESYSTEM;
-	if (out != NULL && fclose(out) != 0)
-		error = PROTO_ESYSTEM;
-	if (error != 0) {
-		free(text);
-		text = NULL;
+	Proto__Reply reply = PROTO__REPLY__INIT;
+	struct call call = { .server = server,
+		.reply = &reply,
+		.pool = &pool,
+		.fd = -1,
+		.asker = doc };
+	struct encoding *encoding = pool_alloc(&pool, sizeof *encoding);
+	encoding->stats = pool_array(
+	    &pool, segment_count(server) + 1, sizeof(*encoding->stats));
+	TAILQ_FOREACH(segment, &server->segments, link)
+	{
+		Proto__Stats *stats = segment_stats(server, segment, &pool);
+		if (stats != NULL)
+			encoding->stats[encoding->n_stats++] = stats;
 	}
-	doc_fill(doc, 200, PROTO_PROMETHEUS_TYPE, text, len);
-	pool_release(&pool);
+	doc->is_making = true;
+	if (!encode(&call, encoding))
+		pool_release(&pool);
 }
 
 /* Requests without anything in them: each answer has all that there is. */

@@ -3,8 +3,8 @@
  * control-ro, as JSON or as metrics.
  *
  * One is made at most once a second for each segment, whoever asks for it and
- * how often; what walks the segment is a job (server/job.h), for which those
- * who ask wait.
+ * how often.  What walks the segment is a job (server/job.h), and so is making
+ * JSON of thousands of clients; those who ask wait for that.
  */
 #ifndef SERVER_HTTP_DOC_H
 #define SERVER_HTTP_DOC_H

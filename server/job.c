@@ -97,8 +97,8 @@ job_finish(struct job *job)
 		conn->owner = NULL;
 		call_timed(&job->call);
 		conn_send(conn, &job->reply.base, NULL, 0);
-	} else if (job->call.done != NULL) {
-		job->call.done(&job->call);
+	} else if (job->call.done != NULL && job->call.done(&job->call)) {
+		job->pool = (struct pool){ 0 };
 	}
 	job_free(job);
 }
@@ -211,9 +211,9 @@ job_start(struct call *call, job_work_fn work, job_run_fn run)
 {
 	struct worker *worker = worker_of(call->server);
 	struct job *job = worker == NULL ? NULL : calloc(1, sizeof *job);
-	if (job != NULL)
+	if (job != NULL && call->request != NULL)
 		job->request = request_copy(call->request);
-	if (job == NULL || job->request == NULL) {
+	if (job == NULL || (call->request != NULL && job->request == NULL)) {
 		free(job);
 		return false;
 	}

@@ -109,6 +109,26 @@ address_is_refused() {
 	    "$(shmallocctl --json stats | jq .bytes.allocated)" ]
 }
 
+@test "what takes long to write is a job, and the same" {
+	# More segments than are written at once.
+	http_start --segment a:16M --segment b:16M --segment c:16M \
+	    --segment d:16M --segment e:16M
+	get /metrics >"$BATS_TEST_TMPDIR/metrics"
+	run -0 promtool check metrics <"$BATS_TEST_TMPDIR/metrics"
+	[ "$output" = "" ]
+	[ "$(grep -c '^shmalloc_allocated_bytes{' \
+	    "$BATS_TEST_TMPDIR/metrics")" = 6 ]
+	get /metrics -H 'Accept-Encoding: gzip' | gunzip |
+	    grep -q '^shmalloc_allocated_bytes{segment="e"} 0'
+	# Those who leave meanwhile are nobody's loss.
+	local i
+	for ((i = 0; i < 20; i++)); do
+		timeout 0.02 curl -s "http://127.0.0.1:$port/map.json" \
+		    >"$BATS_TEST_TMPDIR/map" || :
+	done
+	[ "$(status_of /map.json)" = 200 ]
+}
+
 @test "nothing can be changed, and requests with a body are not read" {
 	http_start
 	[ "$(status_of /stats.json -X POST)" = 405 ]
