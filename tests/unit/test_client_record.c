@@ -232,7 +232,7 @@ Test(client_record, a_walk_visits_everything_in_order_and_absent_as_null)
 	    "exact=true bytes={ requested=null "
 	    "allocated=1099511627776 "));
 	cr_assert_not_null(strstr(seen, "arenas=[ { id=3 state=null "));
-	cr_assert_not_null(strstr(seen, "bins=[ ] } "));
+	cr_assert_not_null(strstr(seen, "bins=[ ] "));
 }
 
 Test(client_record, a_walk_of_a_key_has_no_key_at_its_top)
