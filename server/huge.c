@@ -28,8 +28,12 @@ collapse_run(struct call *call)
 void
 huge_tick(struct server *server, struct segment *segment)
 {
+	if (segment->is_collapsing)
+		return;
+	/* Also what was filled before they were switched off. */
+	shm_huge_settle(&segment->seg, &segment->huge);
 	if (tune_value(segment, SHM_PARAM_hugepages) == 0 ||
-	    segment->is_collapsing || segment->huge.is_denied ||
+	    segment->huge.is_denied ||
 	    !shm_huge_look(&segment->seg, &segment->huge))
 		return;
 	segment->is_collapsing =

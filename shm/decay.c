@@ -60,6 +60,8 @@ struct sweep {
 	bool is_dry;
 	bool is_idle;   /* nobody has locked the arena since the last tick */
 	bool is_missed; /* the arena was locked */
+	bool is_tick;   /* in the daemon's own thread */
+	bool is_filled; /* the piece may have memory without bits, if CLEAN */
 	uint64_t bytes; /* given back, or that would be */
 	uint32_t looked_at, n;
 	struct piece {
@@ -70,6 +72,23 @@ struct sweep {
 	} piece[BATCH];
 };
 
+/* Has a huge page filled holes somewhere in the LEN bytes at OFF? */
+static bool
+is_filled(const struct sweep *sweep, uint64_t off, uint64_t len)
+{
+	const struct shm_seg *seg = sweep->self->seg;
+	uint32_t last = shm_region_of(seg, off + len - 1);
+
+	if (!sweep->is_tick || !seg->filled)
+		return false;
+	if (last >= seg->n_regions)
+		last = seg->n_regions - 1;
+	for (uint32_t i = shm_region_of(seg, off); i <= last; i++)
+		if (seg->filled[i] == SHM_FILLED)
+			return true;
+	return false;
+}
+
 static bool
 is_aged(struct sweep *sweep, uint32_t stamp)
 {
@@ -77,7 +96,7 @@ is_aged(struct sweep *sweep, uint32_t stamp)
 	int32_t age_then = (int32_t)(pass->begin_ms - stamp);
 
 	if (stamp == CLEAN)
-		return false;
+		return sweep->is_filled;
 	if (sweep->age_ms == 0 ||
 	    shm_load(&sweep->self->seg->super->clock_ms) - stamp >=
 		sweep->age_ms)
@@ -206,7 +225,8 @@ chunk_take(struct sweep *sweep, uint64_t c, uint32_t size, uint64_t first)
 /*
  * Look at the free chunk at C, keeping the first KEEP_LEN bytes.  Without bits
  * it may still have memory, if it has holes: who was killed between bits and
- * punch left it so.  It is punched once more, and CLEAN then.
+ * punch left it so, or a huge page has filled them.  It is punched once more,
+ * and CLEAN then.
  */
 static int
 chunk_consider(struct sweep *sweep, uint64_t c, uint64_t keep_len)
@@ -224,7 +244,7 @@ chunk_consider(struct sweep *sweep, uint64_t c, uint64_t keep_len)
 		bool has_holes = shm_load(&chunk->head.size) & SHM_HOLES;
 
 		if (keep_len != HEAD_END || sweep->is_dry ||
-		    shm_load(&chunk->stamp_ms) == CLEAN)
+		    (shm_load(&chunk->stamp_ms) == CLEAN && !sweep->is_filled))
 			return 0;
 		if (!has_holes) {
 			shm_store(&chunk->stamp_ms, CLEAN);
@@ -249,6 +269,7 @@ top_sweep(struct sweep *sweep)
 		return 0;
 	if (!shm_chunk_is_sane(seg, top))
 		return SHM_ECORRUPT;
+	sweep->is_filled = is_filled(sweep, top, 1);
 	if (sweep->age_ms == 0 ||
 	    (sweep->is_idle &&
 		is_aged(sweep, shm_load(&shm_chunk(seg, top)->stamp_ms))))
@@ -296,8 +317,9 @@ extent_is_clean(
 
 	if (dirty || may_be_run(seg, page, n))
 		return false;
-	if (n > 1 && (shm_load(&seg->pages[page].head.size) & SHM_HOLES) &&
-	    shm_extent_stamp(seg, page) != CLEAN)
+	if ((shm_load(&seg->pages[page].head.size) & SHM_HOLES) &&
+	    (sweep->is_filled ||
+		(n > 1 && shm_extent_stamp(seg, page) != CLEAN)))
 		return sweep->is_dry;
 	if (!sweep->is_dry)
 		extent_clean(seg, page);
@@ -372,6 +394,10 @@ piece_look(struct sweep *sweep, uint64_t at)
 	bool is_chunk = sweep->pass->place.is_chunks;
 	uint32_t page = (uint32_t)at - 1;
 
+	sweep->is_filled = is_chunk
+	    ? is_filled(sweep, at, 1)
+	    : is_filled(sweep, shm_page_off(seg, page),
+		  (uint64_t)shm_pages(&seg->pages[page]) * SHM_PAGE);
 	if (!is_aged(sweep,
 		is_chunk ? shm_load(&shm_chunk(seg, at)->stamp_ms)
 			 : shm_extent_stamp(seg, page)))
@@ -653,6 +679,7 @@ arena_tick(struct shm_self *self, uint32_t i)
 		.arena = arena,
 		.pass = pass ? pass : &alone,
 		.age_ms = (uint32_t)self->param[SHM_PARAM_decay_ms],
+		.is_tick = true,
 		.is_idle =
 		    shm_load(&arena->locked) == shm_load(&arena->tick_locked) };
 

@@ -9,17 +9,21 @@
 #include <sys/mman.h>
 
 #include "shm/commit.h"
+#include "shm/daemon.h"
 #include "shm/region.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1; the C library's headers are older */
 #endif
 
+#define SETTLE_MOST 64 /* regions in one call: a few microseconds each */
+
 enum state {
 	REGION_PARTIAL, /* some of its pages are not committed */
 	REGION_WHOLE,   /* all of them are, since the last look */
 	REGION_WAITS,   /* and since the one before: it is wanted */
 	REGION_HUGE,    /* it has a huge page, or was refused one */
+	REGION_PUNCHED, /* and was punched while it got that */
 };
 
 static enum state
@@ -28,6 +32,13 @@ state_next(enum state state, bool is_whole)
 	if (!is_whole)
 		return REGION_PARTIAL;
 	return state < REGION_WAITS ? state + 1 : state;
+}
+
+static bool
+region_is_whole(const struct shm_seg *seg, uint32_t region)
+{
+	return shm_committed_pages(seg, shm_region_off(seg, region),
+		   SHM_REGION) == SHM_REGION_PAGES;
 }
 
 bool
@@ -42,30 +53,36 @@ shm_huge_look(const struct shm_seg *seg, struct shm_huge *huge)
 		return false;
 	huge->n = 0;
 	for (uint32_t i = 0; i < used; i++) {
-		bool is_whole = shm_committed_pages(seg, shm_region_off(seg, i),
-				    SHM_REGION) == SHM_REGION_PAGES;
-
-		huge->state[i] =
-		    (uint8_t)state_next((enum state)huge->state[i], is_whole);
+		if (huge->state[i] == REGION_PUNCHED)
+			continue;
+		huge->state[i] = (uint8_t)state_next(
+		    (enum state)huge->state[i], region_is_whole(seg, i));
 		is_wanted |= huge->state[i] == REGION_WAITS;
 		huge->n += huge->state[i] == REGION_HUGE;
 	}
 	return is_wanted && !huge->is_denied;
 }
 
-/* 0: it has a huge page; 1: not now; -1: never on this machine. */
-static int
-region_collapse(const struct shm_seg *seg, uint32_t region)
+/*
+ * The region's next state; *RET_IS_DENIED: never on this machine.  Whoever
+ * punches clears the bits first, so what was filled lacks its bit now, unless
+ * it was committed anew.
+ */
+static enum state
+region_collapse(const struct shm_seg *seg, uint32_t region, bool *ret_is_denied)
 {
+	int error = 0;
+
 	if (madvise(seg->base + shm_region_off(seg, region), SHM_REGION,
-		MADV_COLLAPSE) == 0)
-		return 0;
+		MADV_COLLAPSE) != 0)
+		error = errno;
 	/* EINVAL also says that somebody has punched it meanwhile. */
-	return errno == ENOMEM || errno == EAGAIN || errno == EBUSY ||
-		shm_committed_pages(seg, shm_region_off(seg, region),
-		    SHM_REGION) < SHM_REGION_PAGES
-	    ? 1
-	    : -1;
+	if (!region_is_whole(seg, region))
+		return REGION_PUNCHED;
+	*ret_is_denied =
+	    error != 0 && error != ENOMEM && error != EAGAIN && error != EBUSY;
+	/* Refused now: wait for two more looks. */
+	return error == 0 ? REGION_HUGE : REGION_PARTIAL;
 }
 
 void
@@ -76,19 +93,94 @@ shm_huge_collapse(
 
 	for (uint32_t i = 0; i < used && most > 0; i++) {
 		uint32_t region = huge->next++ % used;
-		int result;
 
 		if (huge->state[region] != REGION_WAITS)
 			continue;
 		if (shm_load(&seg->is_cancelled))
 			break;
-		result = region_collapse(seg, region);
-		huge->is_denied = result < 0;
-		if (result < 0)
-			break;
-		/* Refused now: wait for two more looks. */
+		/* The look may be seconds old. */
+		if (!region_is_whole(seg, region)) {
+			huge->state[region] = REGION_PARTIAL;
+			continue;
+		}
 		huge->state[region] =
-		    result == 0 ? REGION_HUGE : REGION_PARTIAL;
+		    (uint8_t)region_collapse(seg, region, &huge->is_denied);
+		if (huge->is_denied)
+			break;
+		most--;
+	}
+}
+
+/* ---- What was filled ----------------------------------------------------- */
+
+/* Allocate FILLED; all that is there is suspected. */
+static bool
+filled_begin(struct shm_seg *seg)
+{
+	if (seg->filled)
+		return true;
+	seg->filled = calloc(seg->n_regions, sizeof(*seg->filled));
+	if (!seg->filled)
+		return false;
+	memset(seg->filled, SHM_FILLED_PERHAPS, shm_regions_used(seg));
+	return true;
+}
+
+/* Has REGION pages in memory that aren't committed?  Those that a huge page
+ * brought have contents, which is what mincore() tells; what a client is just
+ * committing looks the same. */
+static enum shm_filled
+region_filled(const struct shm_seg *seg, uint32_t region)
+{
+	uint64_t off = shm_region_off(seg, region);
+	unsigned char there[SHM_REGION_PAGES];
+
+	if (region_is_whole(seg, region))
+		return SHM_FILLED_NOT;
+	if (mincore(seg->base + off, SHM_REGION, there) != 0)
+		return SHM_FILLED_PERHAPS; /* EAGAIN: the next look says */
+	for (uint64_t i = 0; i < SHM_REGION_PAGES; i++)
+		if ((there[i] & 1) &&
+		    shm_committed_pages(seg, off + i * SHM_PAGE, SHM_PAGE) == 0)
+			return SHM_FILLED;
+	return SHM_FILLED_NOT;
+}
+
+/* Punch a region that nobody has, if nobody takes it before us. */
+static void
+region_empty(struct shm_seg *seg, uint32_t region)
+{
+	uint64_t is_free = 0;
+	struct shm_self self;
+
+	shm_daemon_self(seg, &self);
+	shm_self_visit(&self, region);
+	if (shm_cas(&seg->regions[region], &is_free,
+		shm_region_entry(
+		    SHM_REGION_CLAIMED, 0, self.slot, self.generation)))
+		shm_region_return(&self, region, 1);
+}
+
+void
+shm_huge_settle(struct shm_seg *seg, struct shm_huge *huge)
+{
+	uint32_t used = shm_regions_used(seg), most = SETTLE_MOST;
+
+	if (!filled_begin(seg))
+		return;
+	for (uint32_t i = 0; i < used && most > 0; i++) {
+		uint32_t region = huge->settled++ % used;
+
+		if (huge->state && huge->state[region] == REGION_PUNCHED) {
+			huge->state[region] = REGION_PARTIAL;
+			seg->filled[region] = SHM_FILLED_PERHAPS;
+		}
+		if (seg->filled[region] == SHM_FILLED_NOT)
+			continue;
+		seg->filled[region] = (uint8_t)region_filled(seg, region);
+		if (seg->filled[region] == SHM_FILLED &&
+		    shm_region_get(seg, region) == 0)
+			region_empty(seg, region);
 		most--;
 	}
 }

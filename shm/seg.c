@@ -260,6 +260,8 @@ shm_seg_unmap(struct shm_seg *seg)
 	shm_reclaim_end(seg);
 	free(seg->passes);
 	seg->passes = NULL;
+	free(seg->filled);
+	seg->filled = NULL;
 	seg->base = NULL;
 }
 

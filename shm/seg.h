@@ -30,6 +30,13 @@ struct shm_reclaimed {
 	uint64_t settled;
 };
 
+/* Has a region memory behind pages that aren't committed? */
+enum shm_filled {
+	SHM_FILLED_NOT,
+	SHM_FILLED_PERHAPS,
+	SHM_FILLED,
+};
+
 struct shm_seg {
 	char *base; /* Constant; first, see shmalloc_ptr */
 	uint64_t len, heap, key;
@@ -56,6 +63,9 @@ struct shm_seg {
 	/* Daemon only, owned: how far its ticks have come in each arena; see
 	 * shm/decay.c.  NULL: not begun. */
 	struct shm_pass *passes;
+	/* Daemon's own thread only, owned: enum shm_filled of each region; see
+	 * shm/huge.h.  NULL: none has been looked at. */
+	uint8_t *filled;
 	/* Daemon only: the commit word may count what the dead had reserved. */
 	bool has_miscount;
 	/* Daemon only: the arena whose index it is rebuilding, with its lock,

@@ -7,9 +7,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "shm/commit.h"
+#include "shm/daemon.h"
 #include "shm/huge.h"
+#include "shm/region.h"
 #include "tests/unit/fixture.h"
 
 static struct fixture fixture;
@@ -136,4 +140,148 @@ Test(huge, a_punched_region_gets_one_again_when_it_is_whole)
 	cr_expect_eq(huge.n, n - 1);
 	cr_assert_eq(shm_commit(&fixture.self, off, SHM_PAGE), 0);
 	cr_expect_eq(ticks(), n);
+}
+
+/* ---- Regions that are punched at the wrong moment ------------------------ */
+
+#define HOLE_SIZE 300000
+
+static void (*meanwhile)(void);
+static uint64_t hole;
+
+/* The C library's, with something that happens just before it. */
+int
+madvise(void *at, size_t len, int advice)
+{
+	if (advice == 25 && meanwhile) /* MADV_COLLAPSE */
+		meanwhile();
+	return (int)syscall(SYS_madvise, at, len, advice);
+}
+
+static uint64_t
+resident(void)
+{
+	struct stat status;
+
+	cr_assert_eq(fstat(seg->fd, &status), 0);
+	return (uint64_t)status.st_blocks * 512;
+}
+
+/* A chunk between used ones, in a region that is whole. */
+static void
+hole_take(void)
+{
+	hole = fixture_take(&fixture.self, HOLE_SIZE);
+	regions_fill(2);
+	cr_assert(is_whole(0));
+}
+
+static void
+hole_free(void)
+{
+	shm_heap_put(&fixture.self, 1, &hole);
+	meanwhile = NULL;
+	cr_assert_gt(shm_trim(seg, -1, false), HOLE_SIZE / 2);
+}
+
+/* As the kernel does: with pages that have been written to. */
+static void
+hole_fill(void)
+{
+	uint64_t first = (hole + 2 * SHM_PAGE) / SHM_PAGE * SHM_PAGE;
+
+	memset(seg->base + first, 0, 60 * SHM_PAGE);
+}
+
+/* The decay of all that has been punched before. */
+static void
+sweep(void)
+{
+	shm_huge_settle(seg, &huge);
+	shm_store(&fixture.arena->free_since_ms,
+	    shm_load(&seg->super->clock_ms) - 10001);
+	(void)shm_tick(seg);
+	shm_huge_settle(seg, &huge);
+}
+
+Test(huge, what_was_punched_since_the_look_stays_so)
+{
+	uint64_t before;
+
+	hole_take();
+	(void)shm_huge_look(seg, &huge);
+	cr_assert(shm_huge_look(seg, &huge));
+	hole_free();
+	before = resident();
+	shm_huge_collapse(seg, &huge, 1);
+	cr_expect_leq(resident(), before);
+}
+
+Test(huge, what_is_punched_while_it_gets_a_page_goes_back)
+{
+	uint64_t full, before;
+
+	hole_take();
+	shm_huge_settle(seg, &huge);
+	(void)shm_huge_look(seg, &huge);
+	cr_assert(shm_huge_look(seg, &huge));
+	full = resident();
+	meanwhile = hole_free;
+	shm_huge_collapse(seg, &huge, 1);
+	cr_assert_null(meanwhile);
+	if (huge.is_denied)
+		cr_skip_test("the kernel has no MADV_COLLAPSE for memfds");
+	before = resident();
+	/* A kernel that refuses to fill holes has nothing to give back. */
+	sweep();
+	cr_expect_leq(resident(), before);
+	cr_expect_lt(resident(), full - HOLE_SIZE / 2);
+	cr_expect_eq(seg->filled[0], SHM_FILLED_NOT);
+}
+
+Test(huge, a_new_daemon_gives_back_what_the_one_before_had_filled)
+{
+	uint64_t before;
+
+	hole_take();
+	hole_free();
+	(void)shm_tick(seg); /* commits ahead */
+	before = resident();
+	hole_fill();
+	cr_assert_eq(resident(), before + 60 * SHM_PAGE);
+	sweep();
+	cr_expect_leq(resident(), before);
+	cr_expect_eq(seg->filled[0], SHM_FILLED_NOT);
+}
+
+Test(huge, an_extent_of_one_page_that_was_filled_goes_back)
+{
+	uint64_t off = shm_heap_take_extent(&fixture.self, 1), before;
+
+	cr_assert_neq(shm_heap_take_extent(&fixture.self, 1), 0);
+	shm_heap_put(&fixture.self, 1, &off);
+	(void)shm_trim(seg, -1, false);
+	(void)shm_tick(seg);
+	before = resident();
+	memset(seg->base + off, 0, SHM_PAGE);
+	cr_assert_eq(resident(), before + SHM_PAGE);
+	sweep();
+	cr_expect_leq(resident(), before);
+}
+
+Test(huge, a_free_region_that_was_filled_is_emptied)
+{
+	uint64_t off, before;
+	uint32_t region;
+
+	hole_take();
+	cr_assert_eq(shm_region_claim(&fixture.self, 1, false, &region), 0);
+	shm_region_return(&fixture.self, region, 1);
+	off = shm_region_off(seg, region);
+	before = resident();
+	memset(seg->base + off, 0, SHM_REGION);
+	cr_assert_eq(resident(), before + SHM_REGION);
+	shm_huge_settle(seg, &huge);
+	cr_expect_eq(resident(), before);
+	cr_expect_eq(shm_region_get(seg, region), 0);
 }
