@@ -24,8 +24,9 @@ typedef int pair_fn(struct kill_scene *scene, int who);
 
 struct pair {
 	const char *name;
-	bool is_symmetric; /* one order is enough */
-	/* The short form tries a future at each so many pairs of points. */
+	bool is_symmetric; /* one order is enough, in the short form */
+	/* The short form tries a future at each so many pairs of points; 0: the
+	 * pair is for the long form alone. */
 	unsigned stride;
 	pair_fn *prepare[2], *run[2];
 	/* Is this what may come out? */

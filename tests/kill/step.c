@@ -229,7 +229,8 @@ pairs_test(struct session *session)
 		bool is_good;
 
 		if (!is_wanted(session, pair->name) ||
-		    (i % 2 && pair->is_symmetric))
+		    (!kill_is_long() &&
+			(pair->stride == 0 || (i % 2 && pair->is_symmetric))))
 			continue;
 		(void)snprintf(title, sizeof(title), "%s, %s first", pair->name,
 		    i % 2 ? "right" : "left");
