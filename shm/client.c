@@ -194,7 +194,7 @@ shm_daemon_start(struct shm_seg *seg)
 	/* What the last one was committing as it was killed is recounted. */
 	shm_store(&client->commit_pending, 0);
 	(void)shm_repair_dead_locks(seg);
-	shm_reclaim_end(seg);
+	shm_seg_forget(seg);
 	seg->leftovers = (struct shm_reclaimed){ 0 };
 	seg->has_leftovers = shm_reclaim_leftovers(seg, LEFTOVERS) != 1;
 	seg->has_miscount = !shm_commit_recount(seg);

@@ -251,17 +251,23 @@ shm_seg_map(int fd, int pins_fd, bool is_read_only, struct shm_seg *ret_seg)
 }
 
 void
+shm_seg_forget(struct shm_seg *seg)
+{
+	shm_reclaim_end(seg);
+	free(seg->passes);
+	seg->passes = NULL;
+	free(seg->filled);
+	seg->filled = NULL;
+}
+
+void
 shm_seg_unmap(struct shm_seg *seg)
 {
 	(void)munmap(seg->base, seg->len);
 	(void)munmap(seg->pins, sizeof(struct shm_pins));
 	(void)close(seg->fd);
 	(void)close(seg->pins_fd);
-	shm_reclaim_end(seg);
-	free(seg->passes);
-	seg->passes = NULL;
-	free(seg->filled);
-	seg->filled = NULL;
+	shm_seg_forget(seg);
 	seg->base = NULL;
 }
 

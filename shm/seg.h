@@ -116,6 +116,10 @@ int shm_seg_rename(int fd, int pins_fd, uint64_t ret_id[2]) SHM_MUSTCHECK;
 int shm_seg_map(int fd, int pins_fd, bool is_read_only,
     struct shm_seg *ret_seg) SHM_MUSTCHECK;
 
+/* Forget what a daemon remembers of what it has begun: all of that can be begun
+ * anew. */
+void shm_seg_forget(struct shm_seg *seg);
+
 /* Unmap and close. */
 void shm_seg_unmap(struct shm_seg *seg);
 

@@ -109,6 +109,7 @@ pages_restore(struct image_pages *pages)
 void
 image_restore(struct image *image)
 {
+	shm_seg_forget(&image->seg);
 	image->seg = image->seg_before;
 	pages_restore(image->file);
 	pages_restore(image->pins);
@@ -307,7 +308,8 @@ image_make(struct image *image)
 	/* One reads, one left a lock behind. */
 	shm_epoch_enter(seg, shm_thread_pin(seg, who[0].thread));
 	shm_store(&seg->arenas[2].lock, who[3].lock_word);
-	shm_client_death(seg, who[3].slot);
+	shm_seg_forget(seg);
+	image->seg_before = *seg;
 	image->seg_before = *seg;
 	image->file = pages_keep(seg->fd, seg->base, seg->len);
 	image->pins = pages_keep(seg->pins_fd, seg->pins, sizeof(*seg->pins));
