@@ -310,7 +310,6 @@ image_make(struct image *image)
 	shm_store(&seg->arenas[2].lock, who[3].lock_word);
 	shm_seg_forget(seg);
 	image->seg_before = *seg;
-	image->seg_before = *seg;
 	image->file = pages_keep(seg->fd, seg->base, seg->len);
 	image->pins = pages_keep(seg->pins_fd, seg->pins, sizeof(*seg->pins));
 }
