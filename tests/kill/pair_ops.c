@@ -374,7 +374,7 @@ const struct pair pairs[] = {
 	    { cache_pair_add, cache_pair_add }, cache_has_one_added },
 	{ "cache, set x delete", true, 20, { cache_pair_some, cache_pair_some },
 	    { cache_pair_set, cache_pair_delete }, cache_has_new_or_none },
-	{ "cache, set and move x delete", true, 60,
+	{ "cache, set and move x delete", true, 0,
 	    { cache_pair_stays, cache_pair_stays },
 	    { cache_pair_set, cache_pair_delete }, cache_has_new_or_lost },
 	{ "cache, set and move x set", true, 0,
