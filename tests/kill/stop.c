@@ -231,6 +231,9 @@ is_wanted(const struct kill_op *op, int argc, char *argv[])
 	if (!(op->states & states) || op->other ||
 	    (op->flags & ~(unsigned)KILL_EXTRA))
 		return false;
+	/* What a cache locks is what the rows above lock: it calls the same. */
+	if (strncmp(op->name, "cache, ", strlen("cache, ")) == 0)
+		return false;
 	for (int i = 2; i < argc; i++)
 		if (strstr(op->name, argv[i]))
 			return true;
