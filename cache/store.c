@@ -5,6 +5,15 @@
 
 #include "cache/internal.h"
 
+/* When a store is done. */
+enum change_if {
+	CHANGE_ANY,
+	CHANGE_ABSENT,
+	CHANGE_PRESENT,
+	CHANGE_VERSION, /* present in that version */
+	CHANGE_LEASED,  /* the lease of that version is in its place */
+};
+
 /* What a store does: made anew for each attempt, for what it replaces may
  * change. */
 struct change {
@@ -13,13 +22,7 @@ struct change {
 	struct shmalloc_bytes value;
 	uint64_t version; /* that must be there */
 	uint32_t ends;    /* instead of the terms'; 0: theirs */
-	enum {
-		CHANGE_ANY,
-		CHANGE_ABSENT,
-		CHANGE_PRESENT,
-		CHANGE_VERSION, /* present in that version */
-		CHANGE_LEASED,  /* the lease of that version is in its place */
-	} if_is;
+	enum change_if if_is;
 };
 
 /* May the change be done to PLACE? */
@@ -128,44 +131,37 @@ change_begin(struct shmalloc_cache *cache, struct shmalloc_bytes key,
 
 static int
 store(struct shmalloc_cache *cache, struct shmalloc_bytes key,
-    struct change *change)
+    struct shmalloc_bytes value, const struct shmalloc_cache_terms *terms,
+    enum change_if if_is, uint64_t version)
 {
-	int error = change_begin(cache, key, change);
+	struct change change = { .terms = terms,
+		.value = value,
+		.version = version,
+		.if_is = if_is };
+	int error = change_begin(cache, key, &change);
 
-	return error != 0 ? error : change_run(cache, change);
+	return error != 0 ? error : change_run(cache, &change);
 }
 
 int
 shmalloc_cache_set(struct shmalloc_cache *cache, struct shmalloc_bytes key,
     struct shmalloc_bytes value, const struct shmalloc_cache_terms *terms)
 {
-	struct change change = {
-		.terms = terms, .value = value, .if_is = CHANGE_ANY
-	};
-
-	return store(cache, key, &change);
+	return store(cache, key, value, terms, CHANGE_ANY, 0);
 }
 
 int
 shmalloc_cache_add(struct shmalloc_cache *cache, struct shmalloc_bytes key,
     struct shmalloc_bytes value, const struct shmalloc_cache_terms *terms)
 {
-	struct change change = {
-		.terms = terms, .value = value, .if_is = CHANGE_ABSENT
-	};
-
-	return store(cache, key, &change);
+	return store(cache, key, value, terms, CHANGE_ABSENT, 0);
 }
 
 int
 shmalloc_cache_replace(struct shmalloc_cache *cache, struct shmalloc_bytes key,
     struct shmalloc_bytes value, const struct shmalloc_cache_terms *terms)
 {
-	struct change change = {
-		.terms = terms, .value = value, .if_is = CHANGE_PRESENT
-	};
-
-	return store(cache, key, &change);
+	return store(cache, key, value, terms, CHANGE_PRESENT, 0);
 }
 
 int
@@ -173,12 +169,7 @@ shmalloc_cache_cas(struct shmalloc_cache *cache, struct shmalloc_bytes key,
     uint64_t version, struct shmalloc_bytes value,
     const struct shmalloc_cache_terms *terms)
 {
-	struct change change = { .terms = terms,
-		.value = value,
-		.version = version,
-		.if_is = CHANGE_VERSION };
-
-	return store(cache, key, &change);
+	return store(cache, key, value, terms, CHANGE_VERSION, version);
 }
 
 int
@@ -186,12 +177,7 @@ shmalloc_cache_fill(struct shmalloc_cache *cache, struct shmalloc_bytes key,
     const struct shmalloc_cache_lease *lease, struct shmalloc_bytes value,
     const struct shmalloc_cache_terms *terms)
 {
-	struct change change = { .terms = terms,
-		.value = value,
-		.version = lease->version,
-		.if_is = CHANGE_LEASED };
-
-	return store(cache, key, &change);
+	return store(cache, key, value, terms, CHANGE_LEASED, lease->version);
 }
 
 /* ---- What depends on what is there --------------------------------------- */
