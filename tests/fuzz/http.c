@@ -5,7 +5,6 @@
  * The input is a list of records.  The first byte of each says what a peer
  * does: its low 3 bits are one of the acts below, the others its argument.
  */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -19,11 +18,11 @@
 #include "server/reap.h"
 #include "server/server.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/peers.h"
 
 #define PEERS     8
 #define ACTS_MAX  64
 #define TURNS_MAX 1000
-#define FDS_MAX   512
 
 enum act {
 	ACT_SEND, /* bytes as they are */
@@ -45,21 +44,6 @@ static unsigned peer;
 
 /* ---- The daemon ------------------------------------------------------------
  */
-
-static void
-segment_make(void)
-{
-	const struct segment_spec spec = { .name = "default",
-		.size = UINT64_C(16) << 20,
-		.reserve = UINT64_C(64) << 20,
-		.mode = 0600,
-		.owner = CONFIG_NOBODY,
-		.group = CONFIG_NOBODY };
-	struct segment *segment;
-	const char *why;
-
-	FUZZ_CHECK(segment_create(&server, &spec, &segment, &why) == 0);
-}
 
 static void
 socket_remove(void)
@@ -96,7 +80,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	server.base = event_base_new();
 	FUZZ_CHECK(server.base);
 	FUZZ_CHECK(reap_init(&server.reaper, server.base) == 0);
-	segment_make();
+	peers_segment_make(&server);
 	FUZZ_CHECK(http_open(&server, &kept) == 0);
 	(void)atexit(socket_remove);
 	return 0;
@@ -105,8 +89,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 static void
 turn(void)
 {
-	for (int i = 0; i < 3; i++)
-		FUZZ_CHECK(event_base_loop(server.base, EVLOOP_NONBLOCK) >= 0);
+	peers_turn(&server);
 	FUZZ_CHECK(http_connections(&server) <= HTTP_CONNS + HTTP_EXTRA);
 }
 
@@ -116,15 +99,8 @@ turn(void)
 static void
 peer_open(unsigned i)
 {
-	peers[i] =
-	    socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	FUZZ_CHECK(peers[i] >= 0);
+	peers[i] = peers_connect(&address);
 	head_lens[i] = 0;
-	if (connect(peers[i], (const struct sockaddr *)&address,
-		sizeof(address)) == 0)
-		return;
-	close(peers[i]);
-	peers[i] = -1;
 }
 
 static void
@@ -202,16 +178,6 @@ act_run(struct fuzz_input *input)
 /* ---- One input --------------------------------------------------------------
  */
 
-static int
-fds_count(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < FDS_MAX; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
 /* All peers leave; nothing of them is left. */
 static void
 peers_end(void)
@@ -234,7 +200,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct fuzz_input input = { data, len };
-	int before = fds_count();
+	int before = peers_fds();
 
 	for (unsigned i = 0; i < PEERS; i++)
 		peers[i] = -1;
@@ -242,7 +208,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	for (int i = 0; i < ACTS_MAX && input.len > 0; i++)
 		act_run(&input);
 	peers_end();
-	FUZZ_CHECK(fds_count() <= before);
+	FUZZ_CHECK(peers_fds() <= before);
 	/* It changed nothing: see server/http.h. */
 	FUZZ_CHECK(segment_count(&server) == 1 &&
 	    TAILQ_FIRST(&server.segments)->seg.tunables->generation == 2);

@@ -24,13 +24,11 @@
 #include "server/server.h"
 #include "server/slot.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/peers.h"
 
 #define PEERS     4
 #define ACTS_MAX  48
-#define SIZE      (UINT64_C(16) << 20)
-#define RESERVE   (UINT64_C(64) << 20)
 #define TURNS_MAX 10000
-#define FDS_MAX   512
 
 enum act {
 	ACT_SEND,  /* bytes as they are */
@@ -81,21 +79,6 @@ kinds_make(void)
 	kinds[4] = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (int i = 0; i < 5; i++)
 		FUZZ_CHECK(kinds[i] >= 0);
-}
-
-static void
-segment_make(void)
-{
-	const struct segment_spec spec = { .name = "default",
-		.size = SIZE,
-		.reserve = RESERVE,
-		.mode = 0600,
-		.owner = CONFIG_NOBODY,
-		.group = CONFIG_NOBODY };
-	struct segment *segment;
-	const char *why;
-
-	FUZZ_CHECK(segment_create(&server, &spec, &segment, &why) == 0);
 }
 
 static void
@@ -156,7 +139,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	listener_make(&server.control_ro, &control_ro_ops, control_admit);
 	kinds_make();
 	kill_forbid();
-	segment_make();
+	peers_segment_make(&server);
 	(void)atexit(dir_remove);
 	return 0;
 }
@@ -194,8 +177,7 @@ invariants_check(void)
 static void
 turn(void)
 {
-	for (int i = 0; i < 3; i++)
-		FUZZ_CHECK(event_base_loop(server.base, EVLOOP_NONBLOCK) >= 0);
+	peers_turn(&server);
 	invariants_check();
 }
 
@@ -205,18 +187,7 @@ turn(void)
 static void
 peer_open(unsigned i, unsigned socket_kind)
 {
-	const struct sockaddr_un *address =
-	    &listeners[socket_kind % 3]->address;
-
-	peers[i] =
-	    socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	FUZZ_CHECK(peers[i] >= 0);
-	/* When nobody accepts the backlog may be full. */
-	if (connect(peers[i], (const struct sockaddr *)address,
-		sizeof(*address)) == 0)
-		return;
-	close(peers[i]);
-	peers[i] = -1;
+	peers[i] = peers_connect(&listeners[socket_kind % 3]->address);
 }
 
 static void
@@ -336,16 +307,6 @@ act_run(struct fuzz_input *input)
 /* ---- One input --------------------------------------------------------------
  */
 
-static int
-fds_count(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < FDS_MAX; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
 /* Is the one segment there, as it was made? */
 static bool
 segment_is_fresh(void)
@@ -382,14 +343,14 @@ peers_end(void)
 		segment_destroy(&server, segment);
 	turn();
 	server.had_client = false;
-	segment_make();
+	peers_segment_make(&server);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct fuzz_input input = { data, len };
-	int before = fds_count();
+	int before = peers_fds();
 
 	for (unsigned i = 0; i < PEERS; i++)
 		peers[i] = -1;
@@ -398,6 +359,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		act_run(&input);
 	turn();
 	peers_end();
-	FUZZ_CHECK(fds_count() <= before);
+	FUZZ_CHECK(peers_fds() <= before);
 	return 0;
 }
