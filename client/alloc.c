@@ -269,8 +269,9 @@ free_range(struct shmalloc *heap, uint64_t off)
 		free_slow(heap, off);
 }
 
-/* The class of the chunk with HEAD, if it is some client's object, or the
- * segment's, and the class has room for it; else SHM_CLASSES. */
+/* The class of the chunk at OFF, of SIZE bytes and with TAG, if it is some
+ * client's object, or the segment's, and the class has room for it; else
+ * SHM_CLASSES. */
 static inline uint32_t
 other_class(
     const struct cache *cache, uint64_t off, uint32_t size, uint32_t tag)

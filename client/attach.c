@@ -292,6 +292,15 @@ guard_make(struct shmalloc *heap)
 	return 0;
 }
 
+/* Tell the daemon that the segment is mapped.  False: the slot is not ours any
+ * more.  Who may only read has nothing there that others could take. */
+static bool
+slot_confirm(struct shmalloc *heap)
+{
+	return (heap->flags & SHMALLOC_READ_ONLY) ||
+	    shm_client_confirm(&heap->seg, heap->slot);
+}
+
 /* Become a client, and map the segment. */
 static int
 heap_try(struct shmalloc *heap)
@@ -320,8 +329,7 @@ heap_open(struct shmalloc *heap)
 		error = heap_try(heap);
 		if (error)
 			return error;
-		if ((heap->flags & SHMALLOC_READ_ONLY) ||
-		    shm_client_confirm(&heap->seg, heap->slot)) {
+		if (slot_confirm(heap)) {
 			atomic_store(&heap->guard->is_attached, true);
 			return 0;
 		}
@@ -370,8 +378,7 @@ child_attach_locked(struct shmalloc *heap)
 	fds_close(2, fds);
 	/* The mapping was there before the slot, so it can't have been missed.
 	 */
-	if (!(heap->flags & SHMALLOC_READ_ONLY) &&
-	    !shm_client_confirm(&heap->seg, heap->slot)) {
+	if (!slot_confirm(heap)) {
 		(void)close(socket);
 		return SHMALLOC_EUNREACHABLE;
 	}
