@@ -12,7 +12,7 @@
  * that nobody has committed.  So it is looked at just before and once more
  * after.  What was filled then isn't punched here, for it is somebody's; the
  * region is said to be filled, and until it no longer is, ticks punch what is
- * free in it though it was punched before (shm/decay.c).  A daemon that begins
+ * free in it though it was punched before (shm/sweep.c).  A daemon that begins
  * suspects all regions: what it follows may have been killed in between.
  *
  * Nothing in the segment says which regions have one.  A page of one that is
