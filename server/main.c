@@ -132,19 +132,14 @@ background_enter(struct background *background)
 	return setsid() < 0 ? SHM_ESYSTEM : 0;
 }
 
-static void
-error_ignore(void *arg, const char *where, const char *reason)
-{
-	(void)arg, (void)where, (void)reason;
-}
-
 /* The keeper's lines look like its daemon's, who says what is wrong with the
  * configuration. */
 static void
 log_format_set(const struct server_options *options)
 {
 	struct config config;
-	if (server_configure(options, &config, error_ignore, NULL) == 0)
+	if (server_configure(options, &config, server_report_nothing, NULL) ==
+	    0)
 		log_set_format((enum log_format)config_number(
 		    &config, NULL, CONFIG_LOG_FORMAT));
 	config_release(&config);

@@ -15,14 +15,6 @@
 
 const struct conn_ops onlooker_ops = { .name = "keeper" };
 
-static void
-error_ignore(void *arg, const char *where, const char *reason)
-{
-	(void)arg;
-	(void)where;
-	(void)reason;
-}
-
 /* ---- The segments -------------------------------------------------------- */
 
 static void
@@ -151,8 +143,8 @@ onlooker_run(
 	signals_set();
 	TAILQ_INIT(&server.segments);
 	/* With errors in it, root and the daemon's user may still look. */
-	if (server_configure(options, &server.config, error_ignore, NULL) !=
-	    0) {
+	if (server_configure(
+		options, &server.config, server_report_nothing, NULL) != 0) {
 		config_release(&server.config);
 		config_init(&server.config);
 	}

@@ -104,6 +104,18 @@ int server_run(const struct server_options *options,
     struct keeper_legacy *legacy, void (*ready)(void *arg),
     void *arg) SHM_MUSTCHECK;
 
+/* Reports of errors for these: into the log, or nowhere. */
+void server_report_log(void *arg, const char *where, const char *reason);
+void server_report_nothing(void *arg, const char *where, const char *reason);
+
+/* Give SERVER its own configuration, or, going on, the last that had no errors.
+ * SHM_EINVAL, and what recall_get() gives. */
+int server_config_open(
+    struct server *server, const struct kept_list *kept) SHM_MUSTCHECK;
+
+/* Log as CONFIG says; what log_open() gives. */
+int server_log_configure(const struct config *config) SHM_MUSTCHECK;
+
 /* Who may look and who may change, by CONFIG. */
 void server_policy(const struct config *config, struct peer_policy *ret_policy);
 

@@ -13,13 +13,6 @@
 
 #define FILE_MODE 0644
 
-static void
-error_log(void *arg, const char *where, const char *reason)
-{
-	(void)arg;
-	log_error("%s: %s", where, reason);
-}
-
 bool
 tune_is_skipped(const struct server *server, const struct segment *segment)
 {
@@ -128,7 +121,7 @@ tune_save(struct server *server, struct tune_saved *ret_saved,
 	const char *path;
 	int error = SHM_EINVAL;
 	if (server_configure_admin(
-		server->options, &config, &path, error_log, NULL) != 0)
+		server->options, &config, &path, server_report_log, NULL) != 0)
 		snprintf(reason, TUNE_REASON_LEN,
 		    "the configuration has errors, see the log; nothing was "
 		    "saved");
