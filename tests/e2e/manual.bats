@@ -19,7 +19,9 @@ teardown()
 # What the page's examples are of.
 scene()
 {
-	printf 'tcache.count = 1024\n' >"$BATS_TEST_TMPDIR/90-runtime.conf"
+	# One arena: a second one is made when the first is busy just then.
+	printf 'tcache.count = 1024\narena.max = 1\n' \
+	    >"$BATS_TEST_TMPDIR/90-runtime.conf"
 	export SHMALLOC_SOCKET=$BATS_TEST_TMPDIR/run
 	DAEMON_LOG=$BATS_TEST_TMPDIR/daemon.log
 	mkdir "$SHMALLOC_SOCKET"
@@ -52,7 +54,7 @@ shape()
 		s@serves /[^ ]*,@serves DIR,@
 		s/[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?([KMGTP]|%|[num]s|[smhd])?/#/g
 		s/(^| )-( |$)/\1#\2/g; s/(^| )-( |$)/\1#\2/g
-		s/ +/ /g; s/#( #)+/#/g' | tr -s ' \n' '\n' |
+		s/ +/ /g; s/^ //; s/#( #)+/#/g' | tr -s ' \n' '\n' |
 	    awk 'length($0) > 2 && /^[%#@cpf.|Xx_-]+$/ { $0 = "CELLS" }
 		{ print }'
 }
