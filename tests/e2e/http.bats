@@ -281,8 +281,9 @@ address_is_refused() {
 
 @test "those who say nothing keep nobody out, and are left in the end" {
 	http_start
-	# More than are served at a time, and all of them silent.
-	python3 - "$port" <<'END' &
+	# More than are served at a time, and all of them silent.  Those who come
+	# while so many do may be counted as silent before they are read.
+	python3 - "$port" >"$BATS_TEST_TMPDIR/silent" <<'END' &
 import socket, sys
 peers = []
 for i in range(300):
@@ -298,6 +299,7 @@ for peer in peers:
         pass
 END
 	local python=$! i
+	wait_for grep -q open "$BATS_TEST_TMPDIR/silent"
 	for ((i = 0; i < 20; i++)); do
 		[ "$(get /healthz)" = ok ]
 	done
