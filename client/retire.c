@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "client/cache.h"
+#include "shm/commit.h"
 #include "shm/epoch.h"
 
 #define BATCH 32 /* retired objects before a look at the readers */
@@ -192,16 +193,6 @@ static const char *const reasons[SHM_FAILURES] = {
 	[SHM_FAIL_SYSTEM] = "system",
 };
 
-/* Tell all caches of the segment, ten times a second at most. */
-static void
-pressure_raise(struct shm_seg *seg)
-{
-	uint32_t now = shm_clock_ms() / 100 + 1;
-
-	if (shm_load(&seg->super->pressure) != now)
-		shm_store(&seg->super->pressure, now);
-}
-
 void
 cache_fail(struct cache *cache, enum shm_failure reason, uint64_t asked)
 {
@@ -214,7 +205,7 @@ cache_fail(struct cache *cache, enum shm_failure reason, uint64_t asked)
 	shm_add(&cache->self.client->failures[reason], 1);
 	if (reason == SHM_FAIL_FULL || reason == SHM_FAIL_FRAGMENTED ||
 	    reason == SHM_FAIL_SYSTEM)
-		pressure_raise(cache->self.seg);
+		shm_pressure_raise(cache->self.seg);
 	errno = ENOMEM;
 }
 

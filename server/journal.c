@@ -18,6 +18,7 @@ const char *const journal_kind_names[JOURNAL_KINDS] = {
 	[JOURNAL_REPAIR] = "repair",
 	[JOURNAL_QUARANTINE] = "quarantine",
 	[JOURNAL_FAILURE] = "failure",
+	[JOURNAL_LIMIT] = "limit",
 	[JOURNAL_MISUSE] = "misuse",
 	[JOURNAL_TUNE] = "tune",
 	[JOURNAL_OPERATOR] = "operator",

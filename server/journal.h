@@ -31,6 +31,7 @@ enum journal_kind {
 	JOURNAL_REPAIR,     /* arenas whose locks the dead held */
 	JOURNAL_QUARANTINE, /* an arena is out of service */
 	JOURNAL_FAILURE,    /* allocations failed */
+	JOURNAL_LIMIT,      /* limit.soft was exceeded */
 	JOURNAL_MISUSE,     /* a double free and its like */
 	JOURNAL_TUNE,       /* a parameter has another value */
 	JOURNAL_OPERATOR,   /* somebody trimmed, checked, reset */

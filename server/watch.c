@@ -77,11 +77,23 @@ arena_look(struct segment *segment, const struct shm_arena_stats *arena)
 		    segment->name, arena->id);
 }
 
+static void
+soft_look(struct segment *segment, const struct shm_stats *stats)
+{
+	uint64_t n = growth(&segment->watch.soft, segment->seg.n_above_soft);
+	if (n > 0)
+		journal_note(JOURNAL_LIMIT, segment, NULL,
+		    "limit.soft exceeded %" PRIu64 " time(s); %" PRIu64
+		    " bytes are committed now",
+		    n, stats->bytes.committed);
+}
+
 void
 watch_look(struct segment *segment, const struct shm_stats *stats)
 {
 	failures_look(segment, stats);
 	repairs_look(segment, stats);
+	soft_look(segment, stats);
 	for (uint32_t i = 0; i < stats->n_arenas; i++)
 		arena_look(segment, &stats->arenas[i]);
 	segment->watch.has_begun = true;

@@ -21,6 +21,7 @@ struct watch {
 	bool has_begun; /* what was before is no event */
 	uint64_t failures[SHM_FAILURES];
 	uint64_t repairs;
+	uint64_t soft;
 	uint64_t sick[SHM_ARENAS / 64]; /* a bit for each arena */
 };
 

@@ -419,6 +419,15 @@ shm_committed_total(const struct shm_seg *seg)
 	return shm_load(&seg->super->commit) & COMMIT_PAGES;
 }
 
+void
+shm_pressure_raise(struct shm_seg *seg)
+{
+	uint32_t now = shm_clock_ms() / 100 + 1;
+
+	if (shm_load(&seg->super->pressure) != now)
+		shm_store(&seg->super->pressure, now);
+}
+
 /* Is a live client between the word and the bits of some pages? */
 static bool
 commits_go_on(const struct shm_seg *seg)

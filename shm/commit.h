@@ -58,6 +58,10 @@ uint64_t shm_committed_pages(
  * their pages in order: none is behind the first that has none. */
 bool shm_client_is_there(const struct shm_seg *seg, uint32_t slot);
 
+/* Tell all caches of the segment to give back what they hold, at their next
+ * slow path; ten times a second at most. */
+void shm_pressure_raise(struct shm_seg *seg);
+
 /* Committed pages, all of the segment, by the commit word. */
 uint64_t shm_committed_total(const struct shm_seg *seg);
 

@@ -16,6 +16,7 @@
 #include "shm/thread.h"
 
 #define LEFTOVERS 4096 /* chunks looked at in a tick */
+#define SOFT_MS   100  /* decay_ms above limit.soft */
 #define ROUNDS    2    /* through the arenas, for those that were locked */
 
 /*
@@ -98,6 +99,30 @@ tick_pass(struct shm_seg *seg, uint32_t i)
 	return seg->passes ? &seg->passes[i] : NULL;
 }
 
+static uint32_t
+decay_ms(const struct shm_self *self)
+{
+	uint64_t ms = self->param[SHM_PARAM_decay_ms];
+
+	return self->seg->is_above_soft && ms > SOFT_MS ? SOFT_MS
+							: (uint32_t)ms;
+}
+
+/* When the segment comes to be above limit.soft its caches are told. */
+static void
+soft_look(const struct shm_self *self)
+{
+	struct shm_seg *seg = self->seg;
+	uint64_t soft = self->param[SHM_PARAM_limit_soft];
+	bool is_above = soft && shm_committed_total(seg) > soft / SHM_PAGE;
+
+	if (is_above && !seg->is_above_soft) {
+		seg->n_above_soft++;
+		shm_pressure_raise(seg);
+	}
+	seg->is_above_soft = is_above;
+}
+
 /* One slice of a pass over arena I. */
 static uint64_t
 arena_tick(struct shm_self *self, uint32_t i)
@@ -107,7 +132,7 @@ arena_tick(struct shm_self *self, uint32_t i)
 	struct shm_sweep sweep = { .self = self,
 		.arena = arena,
 		.pass = pass ? pass : &alone,
-		.age_ms = (uint32_t)self->param[SHM_PARAM_decay_ms],
+		.age_ms = decay_ms(self),
 		.is_tick = true,
 		.is_idle =
 		    shm_load(&arena->locked) == shm_load(&arena->tick_locked) };
@@ -137,6 +162,7 @@ shm_tick(struct shm_seg *seg)
 		seg->has_leftovers = shm_reclaim_leftovers(seg, LEFTOVERS) != 1;
 	if (seg->has_miscount)
 		seg->has_miscount = !shm_commit_recount(seg);
+	soft_look(&self);
 	for (uint32_t i = 0; i < n && i < seg->max_arenas; i++)
 		bytes += arena_tick(&self, i);
 	return bytes;

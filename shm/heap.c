@@ -116,6 +116,26 @@ arena_try_all(struct shm_self *self, uint32_t n)
 }
 
 /*
+ * Go to the arena that arena.assign gives this thread, by its record's number
+ * or its client's, so that it stays the same.  It is made if it isn't there.
+ */
+static void
+arena_settle(struct shm_self *self)
+{
+	uint64_t by = self->param[SHM_PARAM_arena_assign];
+	uint32_t home, last;
+
+	if (SHM_LIKELY(by == SHM_ASSIGN_CONTENTION))
+		return;
+	home = (by == SHM_ASSIGN_THREAD ? self->thread : self->slot) %
+	    arenas_wanted(self);
+	for (uint32_t i = 0; i <= home && arenas_now(self) <= home; i++)
+		if (!arena_make(self, home + 1, &last))
+			break;
+	self->arena = home % arenas_now(self);
+}
+
+/*
  * Lock an arena to allocate from: the thread's own, else any other, else a new
  * one, else wait a little for its own.  If their holders stay away, because
  * they are stopped or dead, go beyond arena.max.  NULL if all stay locked.
@@ -123,6 +143,7 @@ arena_try_all(struct shm_self *self, uint32_t n)
 static struct shm_arena *
 arena_lock(struct shm_self *self)
 {
+	arena_settle(self);
 	for (int round = 0; round < ROUNDS; round++) {
 		uint32_t now = arenas_now(self), most = arenas_wanted(self);
 		struct shm_arena *arena;
@@ -419,6 +440,7 @@ extent_take(struct shm_self *self, uint64_t pages)
 		self->failure = SHM_FAIL_TOO_LARGE;
 		return 0;
 	}
+	arena_settle(self);
 	arenas = arenas_now(self);
 	for (uint32_t i = 0; i <= arenas; i++) {
 		/* Its own first, then every other. */

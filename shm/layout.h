@@ -206,9 +206,9 @@ struct shm_super {
 	_Atomic uint32_t mmap_dynamic;
 	/* Daemon only: its coarse clock, ms. */
 	_Atomic uint32_t clock_ms;
-	/* Atomic: when an allocation last found no memory, in tenths of a
-	 * second; caches compare it at each refill and flush, and give back
-	 * what they hold when it changed. */
+	/* Atomic: when an allocation last found no memory, or limit.soft
+	 * was exceeded, in tenths of a second; caches compare it at each refill
+	 * and flush, and give back what they hold when it changed. */
 	_Atomic uint32_t pressure;
 	/* Atomic: pages that the system can still give, as the daemon saw it,
 	 * less what was committed since; ~0 unknown. */

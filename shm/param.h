@@ -15,6 +15,13 @@ enum shm_param {
 	SHM_PARAMS,
 };
 
+/* The words of arena.assign. */
+enum shm_assign {
+	SHM_ASSIGN_CONTENTION,
+	SHM_ASSIGN_THREAD,
+	SHM_ASSIGN_CLIENT,
+};
+
 struct shm_param_info {
 	const char *name;
 	const char *type; /* "u64" or "enum" */

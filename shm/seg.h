@@ -66,6 +66,9 @@ struct shm_seg {
 	/* Daemon's own thread only, owned: enum shm_filled of each region; see
 	 * shm/huge.h.  NULL: none has been looked at. */
 	uint8_t *filled;
+	/* Daemon only: it has more committed than limit.soft. */
+	bool is_above_soft;
+	uint64_t n_above_soft; /* times that it came to that */
 	/* Daemon only: the commit word may count what the dead had reserved. */
 	bool has_miscount;
 	/* Daemon only: the arena whose index it is rebuilding, with its lock,

@@ -11,6 +11,8 @@
  *	free               free all of them
  *	sieve              free every second of them
  *	contend SIZE N     allocate and free an object N times in two threads
+ *	threads SIZE N T   allocate N objects in each of T threads, one after
+ *			   the other while all of them live, and keep them
  *	publish NAME SIZE  hang an object from the root NAME
  *	withdraw NAME      take it out again and retire it
  *	enter, exit        begin and end reading
@@ -133,6 +135,48 @@ threads_contend(size_t size, size_t n)
 	for (int i = 0; i < 2; i++)
 		pthread_join(contenders[i].thread, NULL);
 	printf("done\n");
+}
+
+struct turn {
+	pthread_t thread;
+	size_t size, n;
+	pthread_barrier_t *end;
+};
+
+static void *
+turn_run(void *arg)
+{
+	const struct turn *self = arg;
+	static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&turn);
+	for (size_t i = 0; i < self->n && n_held < HELD_MAX; i++)
+		if ((held[n_held] = shmalloc_alloc(heap, self->size)) != 0)
+			n_held++;
+	pthread_mutex_unlock(&turn);
+	pthread_barrier_wait(self->end);
+	return NULL;
+}
+
+/* As long as none has ended each has a record of its own. */
+static void
+threads_alloc(size_t size, size_t n, size_t n_threads)
+{
+	struct turn turns[16];
+	pthread_barrier_t end;
+
+	n_threads = n_threads < 16 ? n_threads : 16;
+	pthread_barrier_init(&end, NULL, (unsigned)n_threads);
+	for (size_t i = 0; i < n_threads; i++) {
+		turns[i] = (struct turn){ 0, size, n, &end };
+		if (pthread_create(
+			&turns[i].thread, NULL, turn_run, &turns[i]) != 0)
+			abort();
+	}
+	for (size_t i = 0; i < n_threads; i++)
+		pthread_join(turns[i].thread, NULL);
+	pthread_barrier_destroy(&end);
+	printf("done %zu\n", n_held);
 }
 
 static void
@@ -277,7 +321,7 @@ static void
 line_run(char *line)
 {
 	char verb[32] = "", name[64] = "";
-	size_t size = 0, n = 1;
+	size_t size = 0, n = 1, n_threads = 0;
 
 	if (sscanf(line, "alloc %zu %zu", &size, &n) >= 1)
 		objects_alloc(size, n);
@@ -293,6 +337,9 @@ line_run(char *line)
 		child_alloc(size);
 	else if (sscanf(line, "contend %zu %zu", &size, &n) == 2)
 		threads_contend(size, n);
+	else if (sscanf(line, "threads %zu %zu %zu", &size, &n, &n_threads) ==
+	    3)
+		threads_alloc(size, n, n_threads);
 	else if (sscanf(line, "publish %63s %zu", name, &size) == 2)
 		object_publish(name, size);
 	else if (sscanf(line, "withdraw %63s", name) == 1)

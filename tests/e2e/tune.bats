@@ -263,6 +263,53 @@ contended()
 	    (($(stat_of '.arenas | length') >= $1))
 }
 
+arenas_used()
+{
+	stat_of '[.arenas[] | select(.chunks > 0)] | length'
+}
+
+@test 'arena.assign: a thread gets an arena of its own, a client one' {
+	daemon_start -p arena.max=4
+	holder_start
+	holder_tell alloc 64 3000
+	[ "$(stat_of '.arenas | length')" = 1 ]
+	tune arena.assign=thread
+	holder_tell free
+	# Four threads of which none has to wait for another.
+	holder_tell threads 64 3000 4
+	[ "$(stat_of '.arenas | length')" = 4 ]
+	[ "$(arenas_used)" = 4 ]
+	holder_tell free
+	tune arena.assign=client
+	refill 64
+	refill 64
+	holder_tell threads 64 3000 4
+	[ "$(arenas_used)" = 1 ]
+}
+
+@test 'limit.soft: above it caches and free pages go back at once' {
+	daemon_start -p decay_ms=1h -p trim_threshold=1T
+	holder_start
+	holder_tell alloc 60000 200
+	holder_tell free
+	holder_tell alloc 64 3000
+	holder_tell free
+	local before
+	before=$(stat_of .bytes.committed)
+	((before > 8 << 20))
+	(($(client_of .cached_chunks) > 200))
+	sleep 0.5
+	[ "$(stat_of .bytes.committed)" = "$before" ]
+	tune limit.soft=4M
+	wait_for committed_below $((4 << 20))
+	holder_tell alloc 64 500
+	[ "$(figure '.clients.alive')" = 1 ]
+	(($(client_of .cached_bytes) < 32768))
+	wait_for eval 'shmallocctl events | grep -q "limit.soft exceeded"'
+	# Nothing fails for it.
+	[ "$(holder_tell alloc 60000 200)" = 'done 200' ]
+}
+
 # A client that is stopped with the lock of the only arena.
 stopped_start()
 {

@@ -318,3 +318,25 @@ Test(decay_many, at_the_limit_all_that_is_free_can_be_used)
 	cr_expect_gt(got + mib * SHM_PAGE + (128 << 10), free_bytes);
 	cr_expect_lt(shm_trim(seg, -1, true), mib * SHM_PAGE);
 }
+
+Test(decay, above_the_soft_limit_a_tick_takes_what_is_younger_and_tells_caches)
+{
+	uint64_t off = hole_make(100000);
+	uint32_t pressure = shm_load(&seg->super->pressure);
+	_Atomic uint32_t *stamp =
+	    &shm_chunk(seg, off - SHM_CHUNK_HEAD)->stamp_ms;
+
+	(void)shm_tick(seg);
+	shm_store(stamp, shm_load(&seg->super->clock_ms) - 200);
+	shm_store(&seg->arenas[0].free_since_ms, shm_load(stamp));
+	cr_expect_eq(shm_tick(seg), 0);
+	cr_expect_eq(shm_load(&seg->super->pressure), pressure);
+	fixture_tune(&fixture, SHM_PARAM_limit_soft, SHM_PAGE);
+	cr_expect_gt(shm_tick(seg), 0);
+	cr_expect_eq(shm_committed_pages(seg, off + 4096, 90000), 0);
+	cr_expect_neq(shm_load(&seg->super->pressure), pressure);
+	/* Once each time that it comes to that. */
+	cr_expect_eq(seg->n_above_soft, 1);
+	(void)shm_tick(seg);
+	cr_expect_eq(seg->n_above_soft, 1);
+}
