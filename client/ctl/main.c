@@ -2,8 +2,8 @@
  * shmallocctl: watch and tune a running shmallocd.
  *
  * The words are taken apart in three steps: options in front of the command,
- * the command, then its own options and arguments (where global options may
- * stand too).  See ctl.h for what follows.
+ * the command (its verb may come behind options), then its own options and
+ * arguments (where global options may stand too).  See ctl.h for what follows.
  */
 #include <errno.h>
 #include <locale.h>
@@ -180,6 +180,44 @@ rest_run(struct ctl *ctl, const struct command *command, int argc, char **argv)
 	return command_run(ctl, command, argc - at, argv + at);
 }
 
+/* The options of all commands that are called NAME, with whatever verb. */
+static uint64_t
+name_options(const char *name)
+{
+	uint64_t commands = 0;
+
+	for (unsigned i = 0; i < COMMANDS; i++)
+		if (strcmp(command_table[i].name, name) == 0)
+			commands |= COMMAND_BIT(i);
+	return commands;
+}
+
+/*
+ * `tune --json set`: bring what comes behind the options of the command ARGV[0]
+ * in front of them, as it may be its verb.  False after saying what is wrong
+ * with an option.
+ */
+static bool
+verb_forward(int argc, char **argv)
+{
+	uint64_t commands = name_options(argv[0]);
+	bool has_verbs = (commands & (commands - 1)) != 0;
+	struct options read_again;
+	char *verb;
+	int at;
+
+	if (!has_verbs || argc < 2 || argv[1][0] != '-')
+		return true;
+	option_defaults(&read_again);
+	at = option_parse(&read_again, commands, true, argc, argv);
+	if (at < 0 || at == argc)
+		return at >= 0;
+	verb = argv[at];
+	memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof(*argv));
+	argv[1] = verb;
+	return true;
+}
+
 static int
 words_run(struct ctl *ctl, int argc, char **argv)
 {
@@ -196,7 +234,9 @@ words_run(struct ctl *ctl, int argc, char **argv)
 			text_error("which command? see `shmallocctl help`");
 		return code < 0 ? EXIT_USAGE : code;
 	}
-	command = command_find(argc - at, argv + at, &used);
+	command = verb_forward(argc - at, argv + at)
+	    ? command_find(argc - at, argv + at, &used)
+	    : NULL;
 	if (command == NULL) {
 		text_hint("see `shmallocctl help`");
 		return EXIT_USAGE;

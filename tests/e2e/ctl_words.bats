@@ -88,6 +88,26 @@ commands()
 	run -2 shmallocctl schema stats exact
 }
 
+@test 'a verb may come behind options' {
+	daemon_start
+	run -0 shmallocctl tune --segment default set --dry-run decay_ms=1
+	[[ $output == decay_ms*'-> 1'*'dry run' ]]
+	run -0 shmallocctl tune --segment=default --json get decay_ms
+	[[ $output == '{'* ]]
+	run -0 shmallocctl segment --json list
+	jq -e '.[0].name == "default"' <<<"$output"
+	# Their own options, and no others.
+	run -2 --separate-stderr shmallocctl tune --dry-run get decay_ms
+	[[ $stderr == *"no option '--dry-run' here"* ]]
+	run -2 --separate-stderr shmallocctl tune --json sett decay_ms=1
+	[[ $stderr == *"no command 'tune sett'"*"'tune set'"* ]]
+	run -2 --separate-stderr shmallocctl tune --segment default set
+	[[ $stderr == *'usage: shmallocctl tune set NAME=VALUE'* ]]
+	run -2 --separate-stderr shmallocctl tune --jsn set decay_ms=1
+	[[ $stderr == *"'--jsn'"*"'--json'"* ]]
+	run -1 shmallocctl clients --json evict 1 --yes
+}
+
 @test 'what destroys needs --yes when there is nobody to ask' {
 	run --separate-stderr -2 shmallocctl segment destroy x </dev/null
 	[[ $stderr == *'--yes'* ]]

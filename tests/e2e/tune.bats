@@ -426,6 +426,37 @@ slept_longer()
 	[ "$(holder_tell alloc 50000 20)" = 'done 20' ]
 }
 
+@test 'a parameter of one segment changes the clients of that one alone' {
+	daemon_start
+	shmallocctl segment create other --size 16M
+	holder_start
+	refill
+	refill
+	tune --segment other tcache.count=16 limit.client=1M misuse=warn
+	refill
+	refill
+	(($(client_of .cached_chunks) > 200))
+	[ "$(holder_tell alloc 10000 500)" = 'done 500' ]
+	holder_start other
+	refill
+	refill
+	(($(shmallocctl --segment other clients "$HOLDER_PID" --json |
+	    jq '.[0].cached_chunks') <= 64))
+	[[ $(holder_tell alloc 10000 500) == 'done '*' quota' ]]
+	[ "$(shmallocctl tune list --changed --json)" = '[]' ]
+	[ "$(shmallocctl tune list --changed --json --segment other |
+	    jq -c 'map(.name) | sort')" = \
+	    '["limit.client","misuse","tcache.count"]' ]
+	# And back.
+	shmallocctl tune reset --all --segment default
+	[ "$(shmallocctl --segment other tune get limit.client)" = 1048576 ]
+	tune limit.client=2M
+	[ "$(shmallocctl --segment other tune get limit.client)" = 1048576 ]
+	shmallocctl tune --segment other reset --all
+	[ "$(shmallocctl tune get limit.client)" = 2097152 ]
+	[ "$(shmallocctl tune list --changed --json --segment other)" = '[]' ]
+}
+
 @test 'frag.reference_size: stats judges by this size' {
 	daemon_start
 	shmallocctl stats | grep -q 'UNUSABLE@64K'
