@@ -10,7 +10,6 @@
 
 #include "cache/internal.h"
 
-#define TICKS           16  /* a second */
 #define ENTRY_GUESS     512 /* bytes of an entry, before there are any */
 #define ENTRIES_DEFAULT 16384
 #define ENTRIES_MAX     (UINT64_C(1) << 24)
@@ -30,7 +29,8 @@ static uint32_t
 tick_at(const struct shmalloc_cache *cache, uint64_t ms)
 {
 	/* From 1 on: 0 is no time. */
-	return (uint32_t)((ms - cache->head->epoch_ms) * TICKS / 1000) + 1;
+	return (uint32_t)((ms - cache->head->epoch_ms) * CACHE_TICKS / 1000) +
+	    1;
 }
 
 uint32_t
@@ -78,9 +78,10 @@ head_init(struct cache_head *head, const struct shmalloc_cache_options *options)
 	if (getrandom(&head->seed, sizeof(head->seed), GRND_NONBLOCK) < 0)
 		head->seed = cache_now_ms() * UINT64_C(0x9e3779b97f4a7c15);
 	/* A little before now, for clocks that are set back. */
-	head->epoch_ms = cache_now_ms() - 1000;
+	head->epoch_ms = cache_now_ms() - CACHE_BACK_MS;
 	head->stale_ticks =
-	    (uint32_t)(((uint64_t)options->stale_ms * TICKS + 999) / 1000);
+	    (uint32_t)(((uint64_t)options->stale_ms * CACHE_TICKS + 999) /
+		1000);
 	atomic_init(&head->limit, options->bytes);
 	head->entries = options->entries;
 	if (head->entries == 0)

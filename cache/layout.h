@@ -35,6 +35,8 @@
 #define CACHE_STRIPES 64          /* of counters */
 #define CACHE_SHUT    UINT64_C(1) /* in a slot: nothing hangs here again */
 #define CACHE_KEY_MAX 65536u
+#define CACHE_TICKS   16                  /* a second */
+#define CACHE_BACK_MS 1000                /* its epoch was before it was made */
 #define CACHE_LEASE   (UINT32_C(1) << 31) /* in key_len */
 
 /*

@@ -116,6 +116,10 @@ void verb_arenas_put(
     struct call *call, const struct shm_stats *stats, Proto__Stats *to);
 void verb_bins_put(
     struct call *call, const struct shm_stats *stats, Proto__Stats *to);
+/* The caches of libshmalloc-cache. */
+void verb_caches_put(struct call *call, Proto__Stats *to);
+/* The root I if it is in use, else NULL. */
+struct shm_root *verb_root_at(const struct shm_seg *seg, uint32_t i);
 /* How long operations take, into an array of *RET_N. */
 Proto__Latency **verb_latencies(struct call *call, size_t *ret_n);
 /* The text at FROM, at most LEN bytes of any content, as printable ASCII. */

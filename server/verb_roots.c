@@ -13,9 +13,8 @@
 #include "shm/commit.h"
 #include "shm/heap.h"
 
-/* The root I if it is in use, else NULL. */
-static struct shm_root *
-root_at(const struct shm_seg *seg, uint32_t i)
+struct shm_root *
+verb_root_at(const struct shm_seg *seg, uint32_t i)
 {
 	struct shm_root *root = &seg->roots[i];
 	uint64_t off = shm_offset_of(seg, root);
@@ -46,7 +45,7 @@ verb_roots(struct call *call)
 	proto__root_list__init(list);
 	list->roots = pool_array(call->pool, SHM_ROOTS, sizeof(*list->roots));
 	for (uint32_t i = 0; i < SHM_ROOTS; i++) {
-		struct shm_root *root = root_at(&call->segment->seg, i);
+		struct shm_root *root = verb_root_at(&call->segment->seg, i);
 		if (root != NULL)
 			list->roots[list->n_roots++] = root_put(call, root);
 	}
@@ -59,7 +58,7 @@ static struct shm_root *
 root_find(const struct shm_seg *seg, const char *name)
 {
 	for (uint32_t i = 0; i < SHM_ROOTS; i++) {
-		struct shm_root *root = root_at(seg, i);
+		struct shm_root *root = verb_root_at(seg, i);
 		if (root != NULL &&
 		    strncmp(root->name, name, sizeof root->name) == 0)
 			return root;

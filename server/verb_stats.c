@@ -291,6 +291,7 @@ stats_put(struct call *call, const struct shm_stats *stats)
 	verb_arenas_put(call, stats, to);
 	verb_bins_put(call, stats, to);
 	to->latency = verb_latencies(call, &to->n_latency);
+	verb_caches_put(call, to);
 	call->reply->stats = to;
 	call->reply->body_case = PROTO__REPLY__BODY_STATS;
 }

@@ -13,6 +13,7 @@
 #include "shm/publish.h"
 #include "shm/thread.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/cache_image.h"
 
 #define LIMIT   (UINT64_C(48) << 20)
 #define RESERVE (UINT64_C(64) << 20)
@@ -275,6 +276,31 @@ roots_make(struct image *image, struct shm_self *who)
 	    &intent->desired, object_make(image, who, 300, 0, SHM_PUBLISHING));
 }
 
+/* A cache in one object, which hangs from the root r1. */
+static void
+cache_make(struct image *image, struct shm_self *who)
+{
+	struct shm_seg *seg = &image->seg;
+	struct cache_image cache = {
+		.base = seg->base, .n_buckets = 2, .n_items = 4, .epoch_ms = 1
+	};
+
+	image->cache_len = sizeof(struct cache_head) +
+	    cache_image_table_len(cache.n_buckets) +
+	    cache.n_items * CACHE_IMAGE_ITEM;
+	FUZZ_CHECK(
+	    shm_heap_take(who, shm_chunk_size((uint32_t)image->cache_len), 1,
+		&image->cache) == 1);
+	memset(seg->base + image->cache, 0, image->cache_len);
+	tag_put(seg, image->cache, who, SHM_OWNED);
+	FUZZ_CHECK(shm_share(who, image->cache) == 0);
+	cache.head = image->cache;
+	cache.table = cache.head + sizeof(struct cache_head);
+	cache.items = cache.table + cache_image_table_len(cache.n_buckets);
+	cache_image_make(&cache);
+	shm_store(&seg->roots[1].slot, image->cache);
+}
+
 /* Let WHO use another arena than those before. */
 static void
 arena_add(struct shm_seg *seg, uint32_t n)
@@ -305,6 +331,7 @@ image_make(struct image *image)
 		lists_make(image, &who[i]);
 		roots_make(image, &who[i]);
 	}
+	cache_make(image, &who[0]);
 	/* One reads, one left a lock behind. */
 	shm_epoch_enter(seg, shm_thread_pin(seg, who[0].thread));
 	shm_store(&seg->arenas[2].lock, who[3].lock_word);

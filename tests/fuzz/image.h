@@ -1,7 +1,8 @@
 /*
  * A small segment with something of everything in it, that can be had again as
  * it was after it has been written over: three arenas, chunks and extents in
- * every state, readers, publishes under way, a client that is dead, roots.
+ * every state, readers, publishes under way, a client that is dead, roots,
+ * a cache.
  */
 #ifndef TESTS_FUZZ_IMAGE_H
 #define TESTS_FUZZ_IMAGE_H
@@ -15,6 +16,7 @@ struct image {
 	struct shm_seg seg;
 	uint64_t object[IMAGE_OBJECTS]; /* payloads, of any state */
 	uint32_t n_objects;
+	uint64_t cache, cache_len; /* bytes from the segment's start */
 	/* What it was at first: the files' pages. */
 	struct shm_seg seg_before;
 	struct image_pages *file, *pins;

@@ -88,6 +88,9 @@ place_find(enum where where, uint64_t i)
 	case WHERE_ARENAS:
 		return word_of(seg->arenas, 4 * sizeof(*seg->arenas), i);
 	case WHERE_ROOTS:
+		if (i & 0x8000)
+			return word_of(
+			    seg->base + image.cache, image.cache_len, i);
 		return word_of(seg->roots, 4 * sizeof(*seg->roots), i);
 	case WHERE_CLIENTS:
 		return word_of(seg->clients, 8 * sizeof(*seg->clients), i);
