@@ -32,6 +32,8 @@ enum command_id {
 	COMMAND_SEGMENT_CREATE,
 	COMMAND_SEGMENT_DESTROY,
 	COMMAND_ROOTS,
+	COMMAND_CACHE_LIST,
+	COMMAND_CACHE_STATS,
 	COMMAND_METRICS,
 	COMMAND_SCHEMA,
 	COMMAND_COMPLETION,
@@ -88,6 +90,8 @@ int segment_list_run(struct ctl *ctl, int argc, char **argv);
 int segment_create_run(struct ctl *ctl, int argc, char **argv);
 int segment_destroy_run(struct ctl *ctl, int argc, char **argv);
 int roots_run(struct ctl *ctl, int argc, char **argv);
+int cache_list_run(struct ctl *ctl, int argc, char **argv);
+int cache_stats_run(struct ctl *ctl, int argc, char **argv);
 int metrics_run(struct ctl *ctl, int argc, char **argv);
 int schema_run(struct ctl *ctl, int argc, char **argv);
 int completion_run(struct ctl *ctl, int argc, char **argv);

@@ -38,7 +38,7 @@ const struct option_info option_table[] = {
 	    ON(STATS) | ON(TOP), "what a line of the table is" },
 	{ "via", 0, "socket|segment", OPTION_WORD, AT(via), 0, 0,
 	    ON(STATUS) | ON(STATS) | ON(METRICS) | ON(TUNE_LIST) |
-		ON(SEGMENT_LIST),
+		ON(SEGMENT_LIST) | ON(CACHE_LIST) | ON(CACHE_STATS),
 	    "segment: read it, also while the daemon is down" },
 	{ "watch", 0, "SECONDS", OPTION_SECONDS, AT(watch), 0, 0, ON(STATS),
 	    "again and again; with --json an object a line" },

@@ -75,6 +75,8 @@ static const struct {
 	[COMMAND_CHECK] = { "checked", "" },
 	[COMMAND_SEGMENT_LIST] = { "segments", "segments" },
 	[COMMAND_ROOTS] = { "roots", "roots" },
+	[COMMAND_CACHE_LIST] = { "stats", "caches" },
+	[COMMAND_CACHE_STATS] = { "stats", "caches" },
 };
 
 #define OWN(command, path, kind, unit, text)                                   \
@@ -162,9 +164,13 @@ static void
 metric_add(void *arg, const struct shmalloc_metric *metric)
 {
 	struct sink *sink = arg;
+	size_t len = strlen(sink->list);
 	/* Of a list that is printed alone, what follows its name. */
-	const char *path = metric->path + strlen(sink->list);
+	const char *path = metric->path + len;
 
+	if (len != 0 &&
+	    (strncmp(metric->path, sink->list, len) != 0 || *path != '['))
+		return;
 	if (sink->array != NULL)
 		json_add(sink, path, metric);
 	else

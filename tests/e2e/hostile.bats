@@ -8,6 +8,7 @@ SECONDS_EACH=${SHMALLOC_SCRIBBLE_SECONDS:-1}
 
 setup_file() {
 	client_build scribble.c
+	client_build cache_scene.c
 	holder_build
 }
 
@@ -68,7 +69,7 @@ tools_run() {
 
 	for command in status stats 'stats --exact' 'stats --by bin' \
 	    'stats --by client' clients map 'map --arena 1' roots locks \
-	    'tune list' 'tune set top_pad=64K' 'tune reset top_pad' check \
+	    'cache list' 'tune list' 'tune set top_pad=64K' 'tune reset top_pad' check \
 	    'check --repair' 'trim --dry-run' trim 'roots --remove r --yes' \
 	    'segment list'; do
 		# A command is a list of words.
@@ -93,6 +94,8 @@ others_are_whole() {
 	alone_start --segment bad:32M
 	holder_start
 	for what in all heads index all; do
+		CACHE_SEGMENT=bad "$BATS_FILE_TMPDIR/cache_scene" pages 0 \
+		    fill 100 100
 		scribble_start bad $what "$seed" 0
 		end=$((SECONDS + SECONDS_EACH))
 		tools_run bad

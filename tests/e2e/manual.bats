@@ -6,6 +6,7 @@ load helper
 setup_file()
 {
 	holder_build
+	client_build cache_scene.c
 	# Names that a reader can tell apart.
 	cp "$HOLDER" "$BATS_FILE_TMPDIR/web"
 	cp "$HOLDER" "$BATS_FILE_TMPDIR/worker"
@@ -42,6 +43,14 @@ scene()
 	holder_tell alloc 300000
 	holder_tell free
 	holder_tell alloc 20000 20
+}
+
+# And a cache, for the commands that are about one: they come last, so that the
+# others' output has nothing of it.
+cache_scene()
+{
+	"$BATS_FILE_TMPDIR/cache_scene" pages 1048576 ttl 600000 \
+	    fill 2000 500 get 2500 odd
 }
 
 # The words of stdin with what differs from run to run taken out: numbers with
@@ -84,10 +93,16 @@ block()
 
 @test 'the output in the manual page is what the program prints' {
 	local page=$BATS_TEST_DIRNAME/../../man/shmallocctl.1.scd
-	local command n=0
+	local command n=0 has_cache=
 
 	scene
 	while read -r command; do
+		case $command in
+		'shmallocctl cache '*)
+			[ -n "$has_cache" ] || cache_scene
+			has_cache=1
+			;;
+		esac
 		on_terminal "$command" >"$BATS_TEST_TMPDIR/is"
 		block "$page" "$command" >"$BATS_TEST_TMPDIR/said"
 		diff <(shape <"$BATS_TEST_TMPDIR/said") \

@@ -4,6 +4,7 @@ load helper
 setup_file()
 {
 	holder_build
+	client_build cache_scene.c
 }
 
 teardown()
@@ -87,8 +88,9 @@ places()
 	holder_start
 	holder_tell alloc 100 1000
 	holder_tell publish one 100
+	"$BATS_FILE_TMPDIR/cache_scene" two 0 fill 10 10 get 20
 	for command in status 'stats --exact' clients locks map 'fit 1' 'tune list' \
-	    'segment list' roots 'trim --dry-run' 'check' \
+	    'segment list' roots 'cache list' 'trim --dry-run' 'check' \
 	    'tune set decay_ms=1s --dry-run' version; do
 		shmallocctl schema --json | jq -r --arg command "$command" '
 		    .metrics[] | select(.command as $of |
