@@ -315,7 +315,7 @@ free_other(struct shmalloc *heap, uint64_t off)
 		    shm_cas(&head->tag, &tag, cache->cached | (tag & 255));
 	}
 	if (is_done) {
-		cache->class[class].taken++;
+		cache->class[class].foreign++;
 		cache_push(cache, class, off, size);
 		cache_owe(cache, tag, class);
 	}

@@ -41,6 +41,8 @@ struct cache_class {
 	int64_t taken;     /* chunks from arenas, less those put back, since */
 	uint32_t n_before; /* `n` when its age was last looked at, */
 	bool is_used;      /* and whether something happened since */
+	uint32_t
+	    foreign; /* chunks that others held till we freed them, since */
 };
 
 /* An object that waits for readers. */
@@ -71,11 +73,9 @@ struct cache {
 	struct shm_pin *pin;
 	uint32_t depth;        /* enters without exit */
 	uint32_t depth_before; /* `depth` when the present call began */
-	/* What the client in `owed_slot` holds less than its counters say, and
-	 * what we freed of others and have not counted. */
+	/* What the client in `owed_slot` holds less than its counters say. */
 	uint32_t owed_slot, owed_generation; /* as in a tag */
 	int64_t owed_bytes, owed_chunks;
-	uint64_t owed_frees;
 	uint64_t cap_bytes;            /* sum of cap x size */
 	uint32_t hand;                 /* class to shrink next */
 	uint32_t n_steals;             /* times it was asked for room */
@@ -258,10 +258,11 @@ void cache_count_all(struct cache *cache);
  * more to say, or at our next refill or flush. */
 void cache_owe(struct cache *cache, uint32_t tag, uint32_t class);
 
-/* Note an allocation of SIZE bytes that did not go through a class, and the
- * free of an object of LEN bytes that did not. */
+/* Note an allocation of SIZE bytes that did not go through a class; and that
+ * the object at OFF, of LEN bytes, is freed without one: before it is put back,
+ * and not what it means for what the client holds. */
 void cache_count_large(struct cache *cache, uint64_t off, size_t size);
-void cache_count_free(struct cache *cache, uint64_t len);
+void cache_count_free(struct cache *cache, uint64_t off, uint64_t len);
 
 /* Objects of LEN bytes came into (1) or left (-1) what SLOT's client holds
  * otherwise than by allocating and freeing. */

@@ -3,8 +3,9 @@
  * refill and flush, class by class.  So they cost nothing on the fast path, and
  * lag by what live caches did since.
  *
- * Above 1 KiB a class has chunks of several sizes; there a chunk weighs what
- * the smallest of its class does, when it comes and when it goes.
+ * A chunk is counted in the class of its own size, when it comes and when it
+ * goes, whatever size was asked for.  Above 1 KiB a class has chunks of several
+ * sizes; there each weighs what the smallest of its class does.
  */
 #include "client/cache.h"
 
@@ -50,10 +51,7 @@ owed_settle(struct cache *cache)
 		shm_sub(&client->held_bytes, cache->owed_bytes);
 		shm_sub(&client->held_chunks, cache->owed_chunks);
 	}
-	if (cache->owed_frees)
-		shm_add(&cache->self.client->frees, cache->owed_frees);
 	cache->owed_bytes = cache->owed_chunks = 0;
-	cache->owed_frees = 0;
 }
 
 void
@@ -65,7 +63,6 @@ cache_owe(struct cache *cache, uint32_t tag, uint32_t class)
 	if (slot != cache->owed_slot || generation != cache->owed_generation ||
 	    cache->owed_chunks == OWED_MOST)
 		owed_settle(cache);
-	cache->owed_frees++;
 	/* Slot 0 is nobody's: what is SHARED is held by no client. */
 	if (slot == 0 || slot >= SHM_CLIENTS)
 		return;
@@ -80,20 +77,21 @@ cache_count(struct cache *cache, uint32_t class)
 {
 	struct cache_class *k = &cache->class[class];
 	struct shm_client *client = cache->self.client;
-	uint32_t bin = shm_bin(shm_class_size(class));
 	int64_t size = shm_class_size(class);
 	int64_t more = (int64_t)k->n - (int64_t)k->published;
 	int64_t frees = (int64_t)k->allocs + more - k->taken;
-	int64_t held = (int64_t)k->allocs - frees;
+	int64_t held = (int64_t)k->allocs - frees + k->foreign;
 
 	if (k->allocs) {
 		shm_add(&client->allocs, k->allocs);
 		shm_add(&client->requested, k->requested);
-		shm_add(&client->class_allocs[bin], k->allocs);
-		shm_add(&client->class_requested[bin], k->requested);
+		shm_add(&client->class_allocs[class], k->allocs);
+		shm_add(&client->class_requested[class], k->requested);
 	}
-	if (frees > 0)
+	if (frees > 0) {
 		shm_add(&client->frees, (uint64_t)frees);
+		shm_add(&client->class_frees[class], (uint64_t)frees);
+	}
 	if (held) {
 		shm_add(&client->held_bytes, held * size);
 		shm_add(&client->held_chunks, held);
@@ -104,6 +102,7 @@ cache_count(struct cache *cache, uint32_t class)
 	}
 	k->allocs = k->requested = 0;
 	k->taken = 0;
+	k->foreign = 0;
 	k->published = k->n;
 	k->is_used = true;
 	owed_settle(cache);
@@ -116,28 +115,41 @@ cache_count_all(struct cache *cache)
 		cache_count(cache, i);
 }
 
+/* The class of the object at OFF, of LEN bytes, in the statistics. */
+static uint32_t
+class_counted(const struct cache *cache, uint64_t off, uint64_t len)
+{
+	bool is_extent = false;
+
+	(void)shm_arena_of(cache->self.seg, off, &is_extent);
+	if (is_extent)
+		return shm_class_of_pages(len / SHM_PAGE);
+	return len < SHM_CHUNK_MIN || len > SHM_CHUNK_MAX
+	    ? 0
+	    : shm_class((uint32_t)len);
+}
+
 void
 cache_count_large(struct cache *cache, uint64_t off, size_t size)
 {
 	struct shm_client *client = cache->self.client;
 	uint64_t len = shm_heap_size(cache->self.seg, off);
-	bool is_extent = false;
-	uint32_t bin;
+	uint32_t class = class_counted(cache, off, len);
 
-	(void)shm_arena_of(cache->self.seg, off, &is_extent);
-	bin = is_extent ? shm_bin_of_pages(len / SHM_PAGE)
-			: shm_bin((uint32_t)len);
 	shm_add(&client->allocs, 1);
 	shm_add(&client->cache_misses, 1);
 	shm_add(&client->requested, size);
-	shm_add(&client->class_allocs[bin], 1);
-	shm_add(&client->class_requested[bin], size);
+	shm_add(&client->class_allocs[class], 1);
+	shm_add(&client->class_misses[class], 1);
+	shm_add(&client->class_requested[class], size);
 	cache_count_held(cache, cache->self.slot, len, 1);
 }
 
 void
-cache_count_free(struct cache *cache, uint64_t len)
+cache_count_free(struct cache *cache, uint64_t off, uint64_t len)
 {
 	shm_add(&cache->self.client->frees, 1);
-	cache_count_held(cache, cache->self.slot, len, -1);
+	shm_add(
+	    &cache->self.client->class_frees[class_counted(cache, off, len)],
+	    1);
 }

@@ -142,6 +142,29 @@ heap_take(struct cache *cache, uint32_t size, uint32_t n, uint64_t off[])
 	return got;
 }
 
+/*
+ * The last chunk of those that were carved has the rest, if that was too small
+ * for one: OFF, taken for CLASS, goes where its size belongs.
+ */
+static void
+last_put(struct cache *cache, uint32_t class, uint64_t off)
+{
+	uint32_t size =
+	    shm_size(shm_chunk(cache->self.seg, off - SHM_CHUNK_HEAD));
+	uint32_t own = shm_class(size);
+	struct cache_class *k = &cache->class[own];
+
+	cache->class[class].taken--;
+	if (own < SHM_CLASSES && k->n < k->cap) {
+		k->taken++;
+		cache_push(cache, own, off, size);
+	} else {
+		shm_heap_put(&cache->self, 1, &off);
+	}
+}
+
+/* Take chunks of SIZE bytes for CLASS, all but the first of them into caches.
+ */
 static uint64_t
 class_refill(struct cache *cache, uint32_t class, uint32_t size)
 {
@@ -158,6 +181,8 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 	if (got == 0)
 		return 0;
 	k->taken += got;
+	if (got > 1)
+		last_put(cache, class, off[--got]);
 	while (got > 1 && k->n < k->cap) {
 		got--;
 		cache_push(cache, class, off[got], size);
@@ -167,7 +192,6 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 		k->taken -= got - 1;
 	}
 	shm_add(&cache->self.client->refills, 1);
-	shm_add(&cache->self.client->cache_misses, 1);
 	own(cache, off[0]);
 	if (since)
 		shm_latency_add(cache->self.seg->super, SHM_LATENCY_REFILL,
@@ -175,17 +199,40 @@ class_refill(struct cache *cache, uint32_t class, uint32_t size)
 	return off[0];
 }
 
+/* Take one chunk of SIZE bytes for an object from an arena, and others with it;
+ * *CLASS becomes its own, if it is larger. */
+static uint64_t
+class_miss(struct cache *cache, uint32_t *class, uint32_t size)
+{
+	struct shm_client *client = cache->self.client;
+	uint64_t off = class_refill(cache, *class, size);
+	uint32_t own;
+
+	if (off == 0)
+		return 0;
+	own = shm_class(
+	    shm_size(shm_chunk(cache->self.seg, off - SHM_CHUNK_HEAD)));
+	if (own != *class && own < SHM_CLASSES) {
+		cache->class[*class].taken--;
+		cache_count(cache, *class);
+		cache->class[own].taken++;
+		*class = own;
+	}
+	shm_add(&client->cache_misses, 1);
+	shm_add(&client->class_misses[*class], 1);
+	return off;
+}
+
 static shmalloc_off
 class_alloc(struct cache *cache, size_t size)
 {
 	uint32_t chunk = shm_cached_size(size), class = shm_class(chunk);
-	struct cache_class *k = &cache->class[class];
 	uint64_t off = cache_pop(cache, class, class < CACHE_EXACT ? 0 : chunk);
 
-	if (off == 0 && (off = class_refill(cache, class, chunk)) == 0)
+	if (off == 0 && (off = class_miss(cache, &class, chunk)) == 0)
 		return cache_fail(cache, cache->self.failure, size), 0;
-	k->allocs++;
-	k->requested += size;
+	cache->class[class].allocs++;
+	cache->class[class].requested += size;
 	cache_count(cache, class);
 	return off;
 }
@@ -275,8 +322,9 @@ cache_put(struct cache *cache, uint64_t off)
 	class = is_extent || size > SHM_CHUNK_MAX ? SHM_CLASSES
 						  : shm_class((uint32_t)size);
 	if (class >= SHM_CLASSES || cache_cap_most(cache, class) == 0) {
+		cache_count_free(cache, off, size);
+		cache_count_held(cache, cache->self.slot, size, -1);
 		shm_heap_put(&cache->self, 1, &off);
-		cache_count_free(cache, size);
 		return;
 	}
 	k = &cache->class[class];

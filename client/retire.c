@@ -52,7 +52,7 @@ retired_free(struct cache *cache, const struct cache_retired *retired)
 	uint64_t off = retired->off;
 
 	pending_add(cache, retired->size, -1);
-	shm_add(&self->client->frees, 1);
+	cache_count_free(cache, off, retired->size);
 	if (!place || !shm_cas(place, &tag, cache->cached | check)) {
 		shm_add(&self->client->misuses, 1);
 		return;

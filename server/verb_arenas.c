@@ -112,8 +112,8 @@ void
 verb_bins_put(
     struct call *call, const struct shm_stats *stats, Proto__Stats *to)
 {
-	to->bins = pool_array(call->pool, SHM_BINS, sizeof(*to->bins));
-	for (uint32_t i = 0; i < SHM_BINS; i++) {
+	to->bins = pool_array(call->pool, SHM_COUNTED, sizeof(*to->bins));
+	for (uint32_t i = 0; i < SHM_COUNTED; i++) {
 		const struct shm_bin_stats *from = &stats->bins[i];
 		if (from->allocs == 0 && from->live == 0 &&
 		    from->free_chunks == 0)
@@ -124,6 +124,9 @@ verb_bins_put(
 		CALL_PUT(bin, size_bytes, from->size);
 		CALL_PUT(bin, allocs, from->allocs);
 		CALL_PUT(bin, requested_bytes, from->requested);
+		CALL_PUT(bin, frees, from->frees);
+		CALL_PUT(bin, cache_hits, from->cache_hits);
+		CALL_PUT(bin, cache_misses, from->cache_misses);
 		if (stats->is_exact) {
 			CALL_PUT(bin, live, from->live);
 			CALL_PUT(bin, live_bytes, from->live_bytes);

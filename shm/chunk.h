@@ -44,18 +44,6 @@ shm_bin_size(uint32_t bin)
 	return (16 + (bin & 15)) << ((bin - 64) / 16 + 6);
 }
 
-/* The bins of the statistics go on after those of chunks with the extents', one
- * a doubling. */
-#define SHM_BIN_EXTENTS 240u
-
-static inline uint32_t
-shm_bin_of_pages(uint64_t pages)
-{
-	uint32_t log = shm_log2(pages | 1);
-
-	return SHM_BIN_EXTENTS + (log < 15 ? log : 15);
-}
-
 /* The thread caches' class of chunks of SIZE bytes: exact below 1 KiB, then 8 a
  * doubling. */
 static inline uint32_t
@@ -76,6 +64,20 @@ shm_class_size(uint32_t class)
 	if (class < 62)
 		return (class + 2) << 4;
 	return (8 + (class - 62) % 8) << ((class - 62) / 8 + 7);
+}
+
+/*
+ * What is counted by size is counted by class: the caches' classes, which go on
+ * up to the largest chunk, and behind them the extents', one a doubling.
+ */
+#define SHM_CLASS_EXTENTS 152u
+
+static inline uint32_t
+shm_class_of_pages(uint64_t pages)
+{
+	uint32_t log = shm_log2(pages | 1);
+
+	return SHM_CLASS_EXTENTS + (log < 15 ? log : 15);
 }
 
 #define SHM_ROUND 8192u /* cached chunks from here on have a class's size */

@@ -15,7 +15,7 @@ struct counter_pair {
 };
 
 #define SINGLES 8u
-#define FOLDED  (SINGLES + SHM_FAILURES + 2 * SHM_BINS)
+#define FOLDED  (SINGLES + SHM_FAILURES + 4 * SHM_COUNTED)
 
 static struct counter_pair
 counter_pair(struct shm_seg *seg, struct shm_client *client, uint32_t i)
@@ -39,12 +39,23 @@ counter_pair(struct shm_seg *seg, struct shm_client *client, uint32_t i)
 		return (struct counter_pair){ &client->failures[i],
 			&super->failures[i] };
 	i -= SHM_FAILURES;
-	if (i < SHM_BINS)
+	switch (i / SHM_COUNTED) {
+	case 0:
 		return (struct counter_pair){ &client->class_allocs[i],
 			&super->class_allocs[i] };
-	i -= SHM_BINS;
-	return (struct counter_pair){ &client->class_requested[i],
-		&super->class_requested[i] };
+	case 1:
+		i -= SHM_COUNTED;
+		return (struct counter_pair){ &client->class_requested[i],
+			&super->class_requested[i] };
+	case 2:
+		i -= 2 * SHM_COUNTED;
+		return (struct counter_pair){ &client->class_frees[i],
+			&super->class_frees[i] };
+	default:
+		i -= 3 * SHM_COUNTED;
+		return (struct counter_pair){ &client->class_misses[i],
+			&super->class_misses[i] };
+	}
 }
 
 /* End the move that is noted, if there is one.  The note is input. */

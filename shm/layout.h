@@ -55,6 +55,7 @@
 #define SHM_EXTENT_WORDS  (SHM_EXTENT_BINS / 64)
 #define SHM_FASTBINS      32u
 #define SHM_CLASSES       128u
+#define SHM_COUNTED       168u /* classes of the statistics: see shm/chunk.h */
 #define SHM_PEAKS         32u
 #define SHM_DAEMON_SLOT   1u
 #define SHM_DAEMON_THREAD 1u
@@ -226,8 +227,10 @@ struct shm_super {
 	_Alignas(SHM_CACHELINE) _Atomic uint64_t failures[SHM_FAILURES];
 	_Atomic uint64_t allocs, frees, requested, misuses;
 	_Atomic uint64_t cache_misses, refills, flushes, remote_pushed;
-	_Atomic uint64_t class_allocs[SHM_BINS];
-	_Atomic uint64_t class_requested[SHM_BINS];
+	_Atomic uint64_t class_allocs[SHM_COUNTED];
+	_Atomic uint64_t class_requested[SHM_COUNTED];
+	_Atomic uint64_t class_frees[SHM_COUNTED];
+	_Atomic uint64_t class_misses[SHM_COUNTED];
 	_Atomic uint64_t recovered_locks, recovered_clients;
 	_Atomic uint64_t recovered_chunks, recovered_bytes;
 	/* Daemon only: which counter of which dead client is being added to
@@ -373,9 +376,11 @@ struct shm_client {
 	_Atomic uint64_t reallocs_in_place, misuses, moves, sleeps;
 	_Atomic uint64_t failures[SHM_FAILURES];
 	_Atomic uint64_t commit_pending; /* pages: in the word, without bits */
-	/* By bin of the chunk (see shm_bin), extents included. */
-	_Alignas(SHM_CACHELINE) _Atomic uint64_t class_allocs[SHM_BINS];
-	_Atomic uint64_t class_requested[SHM_BINS];
+	/* By class of the chunk (see shm_class), extents included. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t class_allocs[SHM_COUNTED];
+	_Atomic uint64_t class_requested[SHM_COUNTED];
+	_Atomic uint64_t class_frees[SHM_COUNTED];
+	_Atomic uint64_t class_misses[SHM_COUNTED]; /* of cache_misses */
 };
 
 /* What a thread is publishing: see shm/publish.c and tests/model/publish.pml.
@@ -440,7 +445,7 @@ static_assert(sizeof(struct shm_tunables) == 1024, "layout");
 static_assert(sizeof(struct shm_thread) == 128, "layout");
 static_assert(sizeof(struct shm_pin) == 64, "layout");
 static_assert(sizeof(struct shm_root) == 128, "layout");
-static_assert(sizeof(struct shm_super) <= 3 * SHM_PAGE, "layout");
+static_assert(sizeof(struct shm_super) <= 4 * SHM_PAGE, "layout");
 static_assert(sizeof(struct shm_arena) % SHM_CACHELINE == 0, "layout");
 static_assert(sizeof(struct shm_client) % SHM_CACHELINE == 0, "layout");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics need no lock");

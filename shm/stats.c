@@ -112,15 +112,19 @@ clients_copy(struct shm_stats *stats, const struct shm_clients_sum *sum)
 	stats->clients_live = sum->live;
 	stats->clients_dead = sum->dead;
 	memcpy(stats->failures, sum->failures, sizeof(stats->failures));
-	for (uint32_t i = 0; i < SHM_BINS; i++) {
+	for (uint32_t i = 0; i < SHM_COUNTED; i++) {
 		struct shm_bin_stats *bin = &stats->bins[i];
 
 		bin->id = i;
-		bin->size = i < SHM_BIN_EXTENTS
-		    ? shm_bin_size(i)
-		    : (uint64_t)SHM_PAGE << (i - SHM_BIN_EXTENTS);
+		bin->size = i < SHM_CLASS_EXTENTS
+		    ? shm_class_size(i)
+		    : (uint64_t)SHM_PAGE << (i - SHM_CLASS_EXTENTS);
 		bin->allocs = sum->class_allocs[i];
 		bin->requested = sum->class_requested[i];
+		bin->frees = sum->class_frees[i];
+		bin->cache_misses = sum->class_misses[i];
+		bin->cache_hits =
+		    shm_cache_hits(bin->allocs, bin->cache_misses);
 	}
 }
 

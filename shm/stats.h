@@ -63,11 +63,14 @@ struct shm_arena_stats {
 	uint64_t slept_us, slept_longest_us;
 };
 
+/* Of objects of a size: by the thread caches' classes, each of which is one or
+ * two of the arenas' bins, and by powers of two for extents. */
 struct shm_bin_stats {
 	uint32_t id;
 	uint64_t size; /* smallest chunk of the bin, bytes */
-	uint64_t allocs, requested;
-	uint64_t live; /* exact only: live chunks */
+	uint64_t allocs, requested, frees;
+	uint64_t cache_hits, cache_misses; /* of the allocations */
+	uint64_t live;                     /* exact only: live chunks */
 	uint64_t live_bytes;
 	uint64_t free_chunks, free_bytes; /* exact only */
 };
@@ -98,7 +101,7 @@ struct shm_stats {
 	char name[SHM_NAME_LEN];
 	uint32_t n_arenas;
 	struct shm_arena_stats *arenas; /* n_arenas; owned by the struct */
-	struct shm_bin_stats bins[SHM_BINS];
+	struct shm_bin_stats bins[SHM_COUNTED];
 };
 
 /*

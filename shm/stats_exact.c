@@ -54,7 +54,7 @@ free_count(struct exact *exact, struct shm_arena_stats *arena,
 	if (is_extent) {
 		bytes->extents_free += piece->len;
 	} else {
-		uint32_t bin = shm_bin((uint32_t)piece->len);
+		uint32_t bin = shm_class((uint32_t)piece->len);
 
 		stats->bins[bin].free_chunks++;
 		stats->bins[bin].free_bytes += piece->len;
@@ -76,8 +76,8 @@ live_count(struct exact *exact, struct shm_arena_stats *arena,
 {
 	struct shm_stats *stats = exact->job->stats;
 	bool is_extent = piece->kind == SHM_PIECE_EXTENT;
-	uint32_t bin = is_extent ? shm_bin_of_pages(piece->len / SHM_PAGE)
-				 : shm_bin((uint32_t)piece->len);
+	uint32_t bin = is_extent ? shm_class_of_pages(piece->len / SHM_PAGE)
+				 : shm_class((uint32_t)piece->len);
 
 	if (is_extent)
 		arena->bytes.extents_used += piece->len;
@@ -181,7 +181,7 @@ shm_stats_exact(struct shm_stats_job *job)
 	stats->bytes.metadata = job->below;
 	for (uint32_t i = 0; i < stats->n_arenas; i++)
 		arena_finish(job, &stats->arenas[i], &tally[i]);
-	for (uint32_t i = 0; i < SHM_BIN_EXTENTS; i++)
+	for (uint32_t i = 0; i < SHM_CLASS_EXTENTS; i++)
 		if (stats->bins[i].live)
 			stats->bytes.requested +=
 			    requested_estimate(&stats->bins[i], job->clients);

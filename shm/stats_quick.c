@@ -192,10 +192,10 @@ requested_share(const struct shm_clients_sum *clients)
 {
 	double asked = 0, chunks = 0;
 
-	for (uint32_t i = 2; i < SHM_BIN_EXTENTS; i++) {
+	for (uint32_t i = 0; i < SHM_CLASS_EXTENTS; i++) {
 		asked += (double)clients->class_requested[i];
 		chunks += (double)clients->class_allocs[i] *
-		    (double)(shm_bin_size(i) - SHM_CHUNK_OVER);
+		    (double)(shm_class_size(i) - SHM_CHUNK_OVER);
 	}
 	return asked < chunks ? asked / chunks : 1;
 }

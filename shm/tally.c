@@ -33,10 +33,12 @@ client_add(struct shm_clients_sum *sum, struct shm_client *client)
 	sum->pending += positive(&client->retired_bytes);
 	for (int i = 0; i < SHM_FAILURES; i++)
 		sum->failures[i] += shm_load(&client->failures[i]);
-	for (uint32_t i = 0; i < SHM_BINS; i++) {
+	for (uint32_t i = 0; i < SHM_COUNTED; i++) {
 		sum->class_allocs[i] += shm_load(&client->class_allocs[i]);
 		sum->class_requested[i] +=
 		    shm_load(&client->class_requested[i]);
+		sum->class_frees[i] += shm_load(&client->class_frees[i]);
+		sum->class_misses[i] += shm_load(&client->class_misses[i]);
 	}
 }
 
@@ -53,9 +55,11 @@ gone_add(struct shm_clients_sum *sum, struct shm_super *super)
 	sum->remote_pushed += shm_load(&super->remote_pushed);
 	for (int i = 0; i < SHM_FAILURES; i++)
 		sum->failures[i] += shm_load(&super->failures[i]);
-	for (uint32_t i = 0; i < SHM_BINS; i++) {
+	for (uint32_t i = 0; i < SHM_COUNTED; i++) {
 		sum->class_allocs[i] += shm_load(&super->class_allocs[i]);
 		sum->class_requested[i] += shm_load(&super->class_requested[i]);
+		sum->class_frees[i] += shm_load(&super->class_frees[i]);
+		sum->class_misses[i] += shm_load(&super->class_misses[i]);
 	}
 }
 

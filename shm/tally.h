@@ -15,7 +15,8 @@ struct shm_clients_sum {
 	uint64_t allocs, frees, requested, misuses;
 	uint64_t cache_misses, refills, flushes, remote_pushed;
 	uint64_t failures[SHM_FAILURES];
-	uint64_t class_allocs[SHM_BINS], class_requested[SHM_BINS];
+	uint64_t class_allocs[SHM_COUNTED], class_requested[SHM_COUNTED];
+	uint64_t class_frees[SHM_COUNTED], class_misses[SHM_COUNTED];
 	uint64_t cached;  /* bytes, of the living */
 	uint64_t pending; /* bytes: retired by the living, held by the dead */
 	uint32_t live, dead;

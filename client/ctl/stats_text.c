@@ -217,7 +217,9 @@ stats_by_bin(const struct ctl *ctl, const struct shmalloc_record *stats)
 	table_column(table, "BIN", TABLE_RIGHT);
 	table_column(table, "SIZE", TABLE_RIGHT);
 	table_column(table, "ALLOCS", TABLE_RIGHT);
-	table_column(table, "REQUESTED", TABLE_RIGHT);
+	table_column(table, "FREES", TABLE_RIGHT);
+	table_column(table, "MISSES", TABLE_RIGHT);
+	table_column(table, "REQUESTED", TABLE_RIGHT | TABLE_HIDE_1);
 	table_column(table, "LIVE", TABLE_RIGHT);
 	table_column(table, "LIVEBYTES", TABLE_RIGHT);
 	table_column(table, "FREECHK", TABLE_RIGHT);
@@ -229,6 +231,8 @@ stats_by_bin(const struct ctl *ctl, const struct shmalloc_record *stats)
 		table_uint(table, bin, "id");
 		table_bytes(table, bin, "size_bytes");
 		table_uint(table, bin, "allocs");
+		table_uint(table, bin, "frees");
+		table_uint(table, bin, "cache_misses");
 		table_bytes(table, bin, "requested_bytes");
 		table_uint(table, bin, "live");
 		table_bytes(table, bin, "live_bytes");

@@ -41,6 +41,8 @@ const struct top_view top_views[TOP_VIEWS] = {
 		{ "SIZE", "size_bytes", TOP_BYTES, 0 },
 		{ "ALLOCS", "allocs", TOP_COUNT, 0 },
 		{ "ALLOC/S", "allocs", TOP_RATE, 0 },
+		{ "FREE/S", "frees", TOP_RATE, 0 },
+		{ "MISS/S", "cache_misses", TOP_RATE, 0 },
 		{ "REQUESTED", "requested_bytes", TOP_BYTES, 0 },
 		{ "REQUESTED/S", "requested_bytes", TOP_BYTES_RATE, 1 } } },
 	{ "lock", 'l', "locks", 6,

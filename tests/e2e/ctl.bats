@@ -121,7 +121,7 @@ identity_holds()
 	holder_start
 	holder_tell alloc 100 10
 	run -0 --separate-stderr shmallocctl stats --exact --by bin
-	[[ $output == *BIN*SIZE*ALLOCS*LIVE* ]]
+	[[ $output == *BIN*SIZE*ALLOCS*FREES*MISSES*LIVE* ]]
 	run -0 --separate-stderr shmallocctl stats --by client
 	[[ $output == *PID*COMMAND*STATE*HELD* ]]
 	grep -q "^ *$HOLDER_PID " <<<"$output"
@@ -129,6 +129,25 @@ identity_holds()
 	[ "$(jq '.by_client[0].pid' <<<"$output")" = "$HOLDER_PID" ]
 	[ "$(shmallocctl stats --exact --json |
 	    jq '[.bins[].live] | add >= 10')" = true ]
+}
+
+@test 'bins say what was allocated and freed of a size, and what a cache had' {
+	local bin='.bins[] | select(.size_bytes == 112)'
+
+	daemon_start
+	holder_start
+	holder_tell alloc 100 3000
+	holder_tell free
+	holder_tell alloc 100 500
+	holder_tell sieve
+	# A miss tells what came before it.
+	holder_tell alloc 100 3000
+	holder_tell free
+	holders_stop
+	wait_for figure_is "$bin.allocs" 6500
+	run -0 shmallocctl stats --json
+	jq -e "$bin | .frees == 6500 and .cache_hits + .cache_misses == 6500 and
+	    .cache_misses > 0 and .cache_misses < 650" <<<"$output"
 }
 
 @test 'watch prints an object a line, as often as count says' {

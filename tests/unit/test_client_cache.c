@@ -6,6 +6,7 @@
 #include "client/cache.h"
 #include "shm/daemon.h"
 #include "tests/unit/attachment.h"
+#include "tests/unit/fixture.h"
 
 #define N 200
 
@@ -137,4 +138,74 @@ Test(client_cache, owes_nothing_to_who_came_after)
 	    cache_current, shm_tag_base(slot, generation + 1, SHM_OWNED), 0);
 	cache_count_all(cache_current);
 	cr_expect_lt(shm_load(&other->held_bytes), 1000);
+}
+
+/* ---- Counters ------------------------------------------------------------ */
+
+#define LIVE 2000
+
+static uint32_t
+class_of(uint64_t off)
+{
+	return shm_class((uint32_t)shm_heap_size(&heap.seg, off));
+}
+
+/* Do the client's counters say that the objects in OFF are what it holds? */
+static void
+counters_expect(const shmalloc_off off[LIVE])
+{
+	uint64_t live[SHM_COUNTED] = { 0 }, bytes = 0, chunks = 0, misses = 0;
+
+	cache_count_all(cache_current);
+	for (int i = 0; i < LIVE; i++) {
+		if (off[i] == 0)
+			continue;
+		live[class_of(off[i])]++;
+		bytes += shm_class_size(class_of(off[i]));
+		chunks++;
+	}
+	cr_expect_eq(shm_load(&client->held_chunks), (int64_t)chunks);
+	cr_expect_eq(shm_load(&client->held_bytes), (int64_t)bytes);
+	cr_expect_eq(
+	    shm_load(&client->allocs) - shm_load(&client->frees), chunks);
+	for (uint32_t i = 0; i < SHM_COUNTED; i++) {
+		cr_expect_eq(shm_load(&client->class_allocs[i]) -
+			shm_load(&client->class_frees[i]),
+		    live[i]);
+		cr_expect_leq(shm_load(&client->class_misses[i]),
+		    shm_load(&client->class_allocs[i]));
+		misses += shm_load(&client->class_misses[i]);
+	}
+	cr_expect_eq(shm_load(&client->cache_misses), misses);
+}
+
+/*
+ * Where the rest of what was carved is too small for a chunk the last one is
+ * larger than asked for: it comes and goes as what it is.
+ */
+Test(client_cache, what_is_held_is_what_is_there_whatever_was_carved)
+{
+	static shmalloc_off off[LIVE];
+	uint64_t seed = fixture_seed();
+
+	for (int i = 0; i < 200000; i++) {
+		uint32_t at = fixture_random(&seed) % LIVE;
+		uint32_t size = fixture_random(&seed) %
+		    (fixture_random(&seed) % 8 ? 500 : 3000);
+
+		shmalloc_free(&heap, off[at]);
+		off[at] = shmalloc_alloc(&heap, size);
+		cr_assert_neq(off[at], 0);
+		if (i % 50000 == 0)
+			counters_expect(off);
+	}
+	counters_expect(off);
+	for (int i = 0; i < LIVE; i++) {
+		shmalloc_free(&heap, off[i]);
+		off[i] = 0;
+	}
+	counters_expect(off);
+	cache_flush_all(cache_current);
+	cr_expect_eq(shm_load(&client->cached_bytes), 0);
+	cr_expect_eq(shm_load(&client->cached_chunks), 0);
 }

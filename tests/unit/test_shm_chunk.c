@@ -21,7 +21,7 @@ Test(chunk, a_bins_smallest_chunk_is_in_that_bin_and_one_less_is_not)
 {
 	uint32_t last = shm_bin(SHM_CHUNK_MAX);
 
-	cr_assert_lt(last, SHM_BIN_EXTENTS);
+	cr_assert_lt(last, SHM_BINS);
 	for (uint32_t bin = 2; bin <= last; bin++) {
 		uint32_t size = shm_bin_size(bin);
 
@@ -80,11 +80,14 @@ Test(chunk, longer_extents_are_never_in_a_lower_bin)
 	cr_assert_lt(shm_extent_bin(UINT32_MAX), SHM_EXTENT_BINS);
 }
 
-Test(chunk, bins_of_the_statistics_hold_extents_behind_those_of_chunks)
+Test(chunk, classes_of_the_statistics_are_those_of_chunks_then_of_extents)
 {
-	cr_assert_eq(shm_bin_of_pages(1), SHM_BIN_EXTENTS);
-	cr_assert_eq(shm_bin_of_pages(3), SHM_BIN_EXTENTS + 1);
-	cr_assert_lt(shm_bin_of_pages(UINT32_MAX), SHM_BINS);
+	cr_assert_lt(shm_class(SHM_CHUNK_MAX), SHM_CLASS_EXTENTS);
+	for (uint32_t class = 0; class < SHM_CLASS_EXTENTS; class ++)
+		cr_assert_eq(shm_class(shm_class_size(class)), class);
+	cr_assert_eq(shm_class_of_pages(1), SHM_CLASS_EXTENTS);
+	cr_assert_eq(shm_class_of_pages(3), SHM_CLASS_EXTENTS + 1);
+	cr_assert_lt(shm_class_of_pages(UINT32_MAX), SHM_COUNTED);
 }
 
 Test(chunk, a_tag_says_what_it_was_made_of)

@@ -424,6 +424,9 @@ Test(reclaim, counters_of_the_dead_are_kept)
 
 	shm_store(&fixture.other.client->allocs, 5);
 	shm_store(&fixture.other.client->class_allocs[7], 3);
+	shm_store(&fixture.other.client->class_requested[8], 4);
+	shm_store(&fixture.other.client->class_frees[9], 1);
+	shm_store(&fixture.other.client->class_misses[7], 2);
 	shm_store(&fixture.other.client->cache_misses, 2);
 	shm_store(&fixture.other.client->refills, 11);
 	shm_store(&fixture.other.client->flushes, 12);
@@ -437,6 +440,10 @@ Test(reclaim, counters_of_the_dead_are_kept)
 	cr_expect_eq(stats.flushes, 12);
 	cr_expect_eq(stats.remote_pushed, 13);
 	cr_expect_eq(stats.bins[7].allocs, 3);
+	cr_expect_eq(stats.bins[8].requested, 4);
+	cr_expect_eq(stats.bins[9].frees, 1);
+	cr_expect_eq(stats.bins[7].cache_misses, 2);
+	cr_expect_eq(stats.bins[7].cache_hits, 1);
 	cr_expect_eq(stats.recovered_clients, 1);
 	shm_stats_release(&stats);
 }

@@ -127,14 +127,14 @@ Test(stats, an_extent_counts_whole_pages_and_says_what_was_asked)
 	cr_expect_eq(stats.bytes.extents_free, (512 - 50) * SHM_PAGE);
 	cr_expect_eq(stats.bytes.allocated, 50 * SHM_PAGE);
 	cr_expect_eq(stats.bytes.requested, 50 * SHM_PAGE - 1000);
-	cr_expect_eq(stats.bins[shm_bin_of_pages(50)].live, 1);
+	cr_expect_eq(stats.bins[shm_class_of_pages(50)].live, 1);
 	cr_expect_eq(stats.bytes.largest_free, (512 - 50) * SHM_PAGE);
 }
 
 Test(stats, requested_is_estimated_from_what_the_class_was_asked_for)
 {
 	uint64_t off = fixture_take(&fixture.self, 160);
-	uint32_t bin = shm_bin(160);
+	uint32_t bin = shm_class(160);
 
 	fixture_tag(&fixture.seg, off, &fixture.self, SHM_OWNED);
 	shm_store(&fixture.self.client->class_allocs[bin], 4);
@@ -176,7 +176,7 @@ Test(stats, fragmentation_says_which_share_a_size_cannot_use)
 	cr_expect_eq(stats.free_histogram[10], 1);
 	cr_expect_eq(stats.free_histogram[20], 1);
 	cr_expect_eq(stats.arenas[0].unusable, 1024);
-	cr_expect_eq(stats.bins[shm_bin(1024)].free_chunks, 1);
+	cr_expect_eq(stats.bins[shm_class(1024)].free_chunks, 1);
 	cr_expect_eq(stats.bytes.largest_free, top);
 }
 
