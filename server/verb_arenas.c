@@ -5,8 +5,11 @@
 #include "server/tune.h"
 #include "shm/stats.h"
 
-/* An arena that cannot serve the reference size although it has much free. */
-#define FRAGMENTED_RATIO 0.5
+/* An arena is fragmented that has so much free, twice the reference size at
+ * least, and hardly any of it in pieces of that size.  Less than this is what is
+ * left between the objects of any heap that is in use. */
+#define FRAGMENTED_RATIO 0.9
+#define FRAGMENTED_FREE  (UINT64_C(1) << 20)
 
 /* ---- Arenas and bins ------------------------------------------------------
  */
@@ -53,7 +56,7 @@ arena_state(const struct shm_arena_stats *from, uint64_t free, uint64_t ref)
 {
 	if (from->state == SHM_ARENA_SICK)
 		return "sick";
-	if (free >= 2 * ref &&
+	if (free >= FRAGMENTED_FREE && free >= 2 * ref &&
 	    (double)from->unusable > FRAGMENTED_RATIO * (double)free)
 		return "fragmented";
 	return "ok";

@@ -116,6 +116,24 @@ identity_holds()
 	identity_holds
 }
 
+@test 'crumbs between objects are no fragmented arena, nor is one with room' {
+	daemon_start --size 128M -p tcache.count=0 -p arena.max=1
+	holder_start
+	# Just less than a mebibyte, all of it in pieces of 2 KiB.
+	holder_tell alloc 2000 1040
+	holder_tell sieve
+	holder_tell alloc 2000 20
+	[ "$(stat_of '.arenas[0].unusable_ratio')" = 1 ]
+	[ "$(stat_of '.arenas[0].state')" = ok ]
+	holder_tell alloc 2000 $((29 * 1040 - 540))
+	holder_tell sieve
+	shmallocctl tune set frag.reference_size=2000
+	[ "$(stat_of '.arenas[0].unusable_ratio < 0.5')" = true ]
+	[ "$(stat_of '.arenas[0].state')" = ok ]
+	shmallocctl tune set frag.reference_size=4K
+	[ "$(stat_of '.arenas[0].state')" = fragmented ]
+}
+
 @test 'stats by bin and by client have a line for each' {
 	daemon_start
 	holder_start
