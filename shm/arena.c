@@ -1,41 +1,12 @@
 /*
- * Chunks of an arena: take, put, coalesce, split.  See shm/arena.h for the
- * order of stores.
+ * Chunks of an arena: take, split, resize; putting is in shm/coalesce.c.  See
+ * shm/arena.h for the order of stores.
  */
 #include "shm/arena.h"
 
 #include "shm/commit.h"
 
 #define HEAD_ROOM 48u /* of a free chunk: what the index writes there */
-
-static void
-tag_put(struct shm_self *self, uint64_t c, uint32_t base)
-{
-	uint64_t off = c + SHM_CHUNK_HEAD;
-
-	shm_put(&shm_chunk(self->seg, c)->head.tag,
-	    base | shm_tag_check(self->seg->key, off));
-}
-
-static void
-tag_free(struct shm_self *self, uint64_t c, enum shm_state state)
-{
-	tag_put(self, c, shm_tag_base(0, 0, state));
-}
-
-/* Write the whole head of a chunk that nobody can see yet. */
-static void
-head_write(struct shm_self *self, uint64_t c, uint32_t word, uint32_t base)
-{
-	shm_put(&shm_chunk(self->seg, c)->head.size, word);
-	tag_put(self, c, base);
-}
-
-static void
-size_put(struct shm_self *self, uint64_t c, uint32_t word)
-{
-	shm_put(&shm_chunk(self->seg, c)->head.size, word);
-}
 
 /* ---- Taking -------------------------------------------------------------- */
 
@@ -54,7 +25,7 @@ fast_take(struct shm_self *self, struct shm_arena *arena, uint32_t size,
 		shm_store(
 		    &arena->fast[i], shm_load(&shm_chunk(self->seg, c)->next));
 		shm_self_visit(self, shm_region_of(self->seg, c));
-		tag_put(self, c, self->cached);
+		shm_chunk_tag_put(self->seg, c, self->cached);
 		shm_bump(&arena->fast_bytes, -(uint64_t)size);
 		shm_bump(&arena->fast_chunks, UINT64_MAX);
 		ret[got++] = c + SHM_CHUNK_HEAD;
@@ -88,7 +59,7 @@ exact_take(struct shm_self *self, struct shm_arena *arena, uint32_t size,
 		if (shm_bin_unlink_locked(self, arena, c) != 0)
 			return SHM_ECORRUPT;
 		shm_self_visit(self, shm_region_of(self->seg, c));
-		tag_put(self, c, self->cached);
+		shm_chunk_tag_put(self->seg, c, self->cached);
 		ret[got++] = c + SHM_CHUNK_HEAD;
 	}
 	return got;
@@ -137,16 +108,17 @@ carve(struct shm_self *self, struct shm_arena *arena, uint64_t c, uint32_t size,
 
 	shm_self_visit(self, shm_region_of(self->seg, c));
 	if (has_rest)
-		head_write(self, c + (uint64_t)n * size,
+		shm_chunk_head_put(self->seg, c + (uint64_t)n * size,
 		    rest | SHM_PREV_INUSE | (word & (SHM_TOP | SHM_HOLES)),
 		    shm_tag_base(0, 0, SHM_FREE));
 	for (uint32_t i = n - 1; i > 0; i--) {
-		head_write(self, c + (uint64_t)i * size,
+		shm_chunk_head_put(self->seg, c + (uint64_t)i * size,
 		    (i == n - 1 ? last : size) | SHM_PREV_INUSE, self->cached);
 		ret[i] = c + (uint64_t)i * size + SHM_CHUNK_HEAD;
 	}
-	size_put(self, c, (n == 1 ? last : size) | (word & SHM_PREV_INUSE));
-	tag_put(self, c, self->cached);
+	shm_chunk_size_put(
+	    self->seg, c, (n == 1 ? last : size) | (word & SHM_PREV_INUSE));
+	shm_chunk_tag_put(self->seg, c, self->cached);
 	ret[0] = c + SHM_CHUNK_HEAD;
 	shm_bump(&arena->counters.splits, n - 1 + has_rest);
 	return has_rest ? c + (uint64_t)n * size : 0;
@@ -202,7 +174,7 @@ shm_arena_take_locked(struct shm_self *self, struct shm_arena *arena,
 		return SHM_ECORRUPT;
 	if (pieces == 0) {
 		shm_self_visit(self, shm_region_of(self->seg, c));
-		tag_put(self, c, self->cached);
+		shm_chunk_tag_put(self->seg, c, self->cached);
 		*ret_holes = c;
 		return 0;
 	}
@@ -232,151 +204,7 @@ shm_arena_carve_locked(struct shm_self *self, struct shm_arena *arena,
 	return error ? error : (int)pieces;
 }
 
-/* ---- Putting ------------------------------------------------------------- */
-
-/* Nothing that isn't in a bin, and in one piece inside its region, gets into
- * a bin: its size is an index into tables. */
-static int
-head_check(struct shm_self *self, uint64_t c, uint32_t word)
-{
-	uint32_t size = word & ~SHM_FLAGS;
-
-	if (size < SHM_CHUNK_MIN || size > shm_region_end(self->seg, c) - c ||
-	    (word & SHM_LINKED))
-		return SHM_ECORRUPT;
-	return 0;
-}
-
-/* Merge the FREE chunk at C with the free one below; *C becomes that one. */
-static int
-merge_back(struct shm_self *self, struct shm_arena *arena, uint64_t *c)
-{
-	struct shm_seg *seg = self->seg;
-	uint32_t word = shm_load(&shm_chunk(seg, *c)->head.size), front;
-	uint64_t start = shm_region_off(seg, shm_region_of(seg, *c)), below;
-
-	if (word & SHM_PREV_INUSE)
-		return 0;
-	/* Only now: else it is payload of the chunk below. */
-	below = shm_load(&shm_chunk(seg, *c)->prev_size);
-	if (below < SHM_CHUNK_MIN || below % SHM_GRANULE || below > *c - start)
-		return SHM_ECORRUPT;
-	front = shm_load(&shm_chunk(seg, *c - below)->head.size);
-	if ((front & ~SHM_FLAGS) != below ||
-	    shm_bin_unlink_locked(self, arena, *c - below) != 0)
-		return SHM_ECORRUPT;
-	size_put(self, *c - below,
-	    ((uint32_t)below + (word & ~SHM_FLAGS)) | (front & SHM_PREV_INUSE) |
-		((front | word) & (SHM_HOLES | SHM_TOP)));
-	*c -= below;
-	shm_bump(&arena->counters.coalesced_back, 1);
-	return 0;
-}
-
-/* Merge the FREE chunk at C with the free one behind it. */
-static int
-merge_forward(struct shm_self *self, struct shm_arena *arena, uint64_t c)
-{
-	struct shm_seg *seg = self->seg;
-	uint32_t word = shm_load(&shm_chunk(seg, c)->head.size), behind;
-	uint64_t next = c + (word & ~SHM_FLAGS);
-
-	if (next >= shm_region_end(seg, c))
-		return 0;
-	behind = shm_load(&shm_chunk(seg, next)->head.size);
-	if (!(behind & SHM_LINKED))
-		return 0;
-	if (shm_bin_unlink_locked(self, arena, next) != 0)
-		return SHM_ECORRUPT;
-	size_put(self, c,
-	    ((word & ~SHM_FLAGS) + (behind & ~SHM_FLAGS)) |
-		(word & SHM_PREV_INUSE) |
-		((word | behind) & (SHM_HOLES | SHM_TOP)));
-	shm_bump(&arena->counters.coalesced_forward, 1);
-	return 0;
-}
-
-int
-shm_arena_coalesce_locked(
-    struct shm_self *self, struct shm_arena *arena, uint64_t c, uint64_t *ret_c)
-{
-	int error =
-	    head_check(self, c, shm_load(&shm_chunk(self->seg, c)->head.size));
-
-	if (error == 0)
-		error = merge_back(self, arena, &c);
-	if (error == 0)
-		error = merge_forward(self, arena, c);
-	if (error)
-		return error;
-	shm_bin_link_locked(self, arena, c);
-	if (ret_c)
-		*ret_c = c;
-	return 0;
-}
-
-static int
-fast_put(
-    struct shm_self *self, struct shm_arena *arena, uint64_t c, uint32_t size)
-{
-	uint32_t i = (size - SHM_CHUNK_MIN) / SHM_GRANULE;
-
-	shm_store(&shm_chunk(self->seg, c)->next, shm_load(&arena->fast[i]));
-	tag_free(self, c, SHM_FAST);
-	shm_store(&arena->fast[i], c);
-	shm_bump(&arena->fast_bytes, size);
-	shm_bump(&arena->fast_chunks, 1);
-	if (shm_load(&arena->fast_bytes) > self->param[SHM_PARAM_fastbin_limit])
-		return shm_arena_consolidate_locked(self, arena);
-	return 0;
-}
-
-int
-shm_arena_put_locked(struct shm_self *self, struct shm_arena *arena, uint64_t c)
-{
-	struct shm_chunk *chunk = shm_chunk(self->seg, c);
-	uint32_t word = shm_load(&chunk->head.size);
-	uint32_t size = word & ~SHM_FLAGS;
-
-	if (head_check(self, c, word) != 0)
-		return SHM_ECORRUPT;
-	shm_bump(&arena->counters.frees, 1);
-	if (size - SHM_CHUNK_OVER <= self->param[SHM_PARAM_fastbin_max] &&
-	    !(word & (SHM_TOP | SHM_HOLES)))
-		return fast_put(self, arena, c, size);
-	tag_free(self, c, SHM_FREE);
-	return shm_arena_coalesce_locked(self, arena, c, NULL);
-}
-
-int
-shm_arena_consolidate_locked(struct shm_self *self, struct shm_arena *arena)
-{
-	struct shm_seg *seg = self->seg;
-
-	for (uint32_t i = 0; i < SHM_FASTBINS; i++) {
-		uint64_t c;
-
-		while ((c = shm_load(&arena->fast[i])) != 0) {
-			int error;
-
-			if (!shm_chunk_is_sane(seg, c) ||
-			    shm_tag_state(shm_load(
-				&shm_chunk(seg, c)->head.tag)) != SHM_FAST)
-				return SHM_ECORRUPT;
-			shm_store(&arena->fast[i],
-			    shm_load(&shm_chunk(seg, c)->next));
-			shm_bump(&arena->fast_bytes,
-			    -(uint64_t)shm_size(shm_chunk(seg, c)));
-			shm_bump(&arena->fast_chunks, UINT64_MAX);
-			tag_free(self, c, SHM_FREE);
-			error = shm_arena_coalesce_locked(self, arena, c, NULL);
-			if (error)
-				return error;
-		}
-	}
-	shm_bump(&arena->counters.consolidations, 1);
-	return 0;
-}
+/* ---- Regions ------------------------------------------------------------- */
 
 void
 shm_arena_add_region_locked(
@@ -385,7 +213,7 @@ shm_arena_add_region_locked(
 	struct shm_seg *seg = self->seg;
 	uint64_t c = shm_region_off(seg, region);
 
-	head_write(self, c,
+	shm_chunk_head_put(self->seg, c,
 	    SHM_CHUNK_MAX | SHM_PREV_INUSE | SHM_TOP | SHM_HOLES,
 	    shm_tag_base(0, 0, SHM_FREE));
 	shm_put(&seg->regions[region],
@@ -405,11 +233,11 @@ shm_chunk_split_locked(struct shm_self *self, uint64_t c, uint64_t m)
 	uint32_t front = (uint32_t)(m - c);
 
 	shm_self_visit(self, shm_region_of(self->seg, c));
-	head_write(self, m,
+	shm_chunk_head_put(self->seg, m,
 	    ((word & ~SHM_FLAGS) - front) | SHM_PREV_INUSE |
 		(word & (SHM_TOP | SHM_HOLES)),
 	    self->cached);
-	size_put(self, c, front | (word & SHM_PREV_INUSE));
+	shm_chunk_size_put(self->seg, c, front | (word & SHM_PREV_INUSE));
 }
 
 int
@@ -448,16 +276,16 @@ shm_arena_grow_locked(
 		return SHM_ECORRUPT;
 	shm_self_visit(self, shm_region_of(seg, c));
 	/* All of it is ours; then what is too much isn't. */
-	size_put(self, c,
+	shm_chunk_size_put(self->seg, c,
 	    all | (word & SHM_PREV_INUSE) | (behind & (SHM_HOLES | SHM_TOP)));
 	if (all - size < SHM_CHUNK_MIN) {
-		size_put(self, c, all | (word & SHM_PREV_INUSE));
+		shm_chunk_size_put(self->seg, c, all | (word & SHM_PREV_INUSE));
 		return 1;
 	}
-	head_write(self, c + size,
+	shm_chunk_head_put(self->seg, c + size,
 	    (all - size) | SHM_PREV_INUSE | (behind & (SHM_HOLES | SHM_TOP)),
 	    shm_tag_base(0, 0, SHM_FREE));
-	size_put(self, c, size | (word & SHM_PREV_INUSE));
+	shm_chunk_size_put(self->seg, c, size | (word & SHM_PREV_INUSE));
 	shm_bin_link_locked(self, arena, c + size);
 	return 1;
 }

@@ -72,6 +72,19 @@ int shm_arena_put_locked(
 int shm_arena_coalesce_locked(struct shm_self *self, struct shm_arena *arena,
     uint64_t c, uint64_t *ret_c) SHM_MUSTCHECK;
 
+/*
+ * The same of one chunk of a batch.  A free piece of the batch stays open at
+ * *OPEN (0: none), FREE and not linked, to grow by the neighbours that come
+ * next: close it before the lock goes, whatever the result.  _join: of a chunk
+ * whose tag says FREE already, as coalesce.  SHM_ECORRUPT.
+ */
+int shm_arena_put_next_locked(struct shm_self *self, struct shm_arena *arena,
+    uint64_t c, uint64_t *open) SHM_MUSTCHECK;
+int shm_arena_join_locked(struct shm_self *self, struct shm_arena *arena,
+    uint64_t c, uint64_t *open) SHM_MUSTCHECK;
+int shm_arena_close_locked(struct shm_self *self, struct shm_arena *arena,
+    uint64_t *open) SHM_MUSTCHECK;
+
 /* Coalesce everything in the fastbins. */
 int shm_arena_consolidate_locked(
     struct shm_self *self, struct shm_arena *arena) SHM_MUSTCHECK;

@@ -140,6 +140,33 @@ shm_flags(const struct shm_chunk *chunk)
 	return shm_load(&chunk->head.size) & SHM_FLAGS;
 }
 
+/* ---- Stores to a chunk's head: each of them publishes ---------------------
+ */
+
+static inline void
+shm_chunk_size_put(const struct shm_seg *seg, uint64_t c, uint32_t word)
+{
+	shm_put(&shm_chunk(seg, c)->head.size, word);
+}
+
+static inline void
+shm_chunk_tag_put(const struct shm_seg *seg, uint64_t c, uint32_t base)
+{
+	shm_put(&shm_chunk(seg, c)->head.tag,
+	    base | shm_tag_check(seg->key, c + SHM_CHUNK_HEAD));
+}
+
+/* The whole head of a chunk that nobody can see yet. */
+static inline void
+shm_chunk_head_put(
+    const struct shm_seg *seg, uint64_t c, uint32_t word, uint32_t base)
+{
+	shm_chunk_size_put(seg, c, word);
+	shm_chunk_tag_put(seg, c, base);
+}
+
+/* ---- Regions and pages --------------------------------------------------- */
+
 /* The region, by index, that OFF (at or above the heap) lies in. */
 static inline uint32_t
 shm_region_of(const struct shm_seg *seg, uint64_t off)

@@ -28,23 +28,84 @@ group_partition(struct shm_seg *seg, size_t n, uint64_t off[],
 	return m;
 }
 
-static int
-one_put(struct shm_self *self, struct shm_arena *arena, uint64_t off)
-{
-	struct shm_seg *seg = self->seg;
-	_Atomic uint32_t *tag = NULL;
-	bool is_extent;
+/* A batch on its way into ARENA, whose lock is held. */
+struct put {
+	struct shm_self *self;
+	struct shm_arena *arena;
+	uint64_t region; /* the latest of the arena's that chunks were of */
+	uint64_t open;   /* see shm_arena_put_next_locked() */
+};
 
-	if (shm_arena_of(seg, off, &is_extent) == arena)
-		tag = shm_tag_within(seg, off, is_extent);
+/* Is OFF in a region of the arena's?  None comes or goes while it is locked. */
+static bool
+put_is_for(struct put *put, uint64_t off, bool *ret_is_extent)
+{
+	struct shm_seg *seg = put->self->seg;
+
+	*ret_is_extent = false;
+	if (SHM_LIKELY(put->region && off - put->region < SHM_REGION))
+		return true;
+	if (shm_arena_of(seg, off, ret_is_extent) != put->arena)
+		return false;
+	if (!*ret_is_extent)
+		put->region = shm_region_off(seg, shm_region_of(seg, off));
+	return true;
+}
+
+static int
+put_one(struct put *put, uint64_t off, bool is_extent)
+{
+	struct shm_self *self = put->self;
+	struct shm_seg *seg = self->seg;
+	const _Atomic uint32_t *tag = shm_tag_within(seg, off, is_extent);
+
 	if (!tag ||
 	    shm_load(tag) != (self->cached | shm_tag_check(seg->key, off))) {
 		shm_add(&self->client->misuses, 1);
 		return 0;
 	}
 	return is_extent
-	    ? shm_extent_put_locked(self, arena, shm_page_of(seg, off))
-	    : shm_arena_put_locked(self, arena, off - SHM_CHUNK_HEAD);
+	    ? shm_extent_put_locked(self, put->arena, shm_page_of(seg, off))
+	    : shm_arena_put_next_locked(
+		  self, put->arena, off - SHM_CHUNK_HEAD, &put->open);
+}
+
+/* Put those of N objects back that are of ARENA, whose lock is held and
+ * released here; the others stay in OFF: how many. */
+static size_t
+group_put(
+    struct shm_self *self, struct shm_arena *arena, size_t n, uint64_t off[])
+{
+	struct put put = { self, arena, 0, 0 };
+	size_t left = 0;
+	int error = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool is_extent;
+
+		if (!put_is_for(&put, off[i], &is_extent))
+			off[left++] = off[i];
+		else if (error == 0)
+			error = put_one(&put, off[i], is_extent);
+	}
+	if (error == 0)
+		error = shm_arena_close_locked(self, arena, &put.open);
+	if (error == 0)
+		error = shm_remote_drain_locked(self, arena);
+	shm_arena_release(arena, error);
+	return left;
+}
+
+/* The same without the lock: onto the remote list. */
+static size_t
+group_push(
+    struct shm_self *self, struct shm_arena *arena, size_t n, uint64_t off[])
+{
+	size_t m = group_partition(self->seg, n, off, arena);
+	size_t pushed = shm_remote_push(self, arena, m, off + n - m);
+
+	shm_add(&self->client->misuses, m - pushed);
+	return n - m;
 }
 
 void
@@ -54,28 +115,18 @@ shm_heap_put(struct shm_self *self, size_t n, uint64_t off[])
 		bool is_extent;
 		struct shm_arena *arena =
 		    shm_arena_of(self->seg, off[n - 1], &is_extent);
-		size_t m;
-		int error = 0;
+		size_t left = n;
 
-		if (!arena) {
+		if (arena && shm_arena_trylock(arena, self))
+			left = group_put(self, arena, n, off);
+		else if (arena)
+			left = group_push(self, arena, n, off);
+		/* The last one is nobody's, or was only for a moment. */
+		if (left == n) {
 			shm_add(&self->client->misuses, 1);
-			n--;
-			continue;
+			left--;
 		}
-		m = group_partition(self->seg, n, off, arena);
-		n -= m;
-		if (!shm_arena_trylock(arena, self)) {
-			size_t pushed =
-			    shm_remote_push(self, arena, m, off + n);
-
-			shm_add(&self->client->misuses, m - pushed);
-			continue;
-		}
-		for (size_t i = 0; i < m && error == 0; i++)
-			error = one_put(self, arena, off[n + i]);
-		if (error == 0)
-			error = shm_remote_drain_locked(self, arena);
-		shm_arena_release(arena, error);
+		n = left;
 	}
 }
 

@@ -128,7 +128,7 @@ int
 shm_remote_drain_locked(struct shm_self *self, struct shm_arena *arena)
 {
 	struct shm_seg *seg = self->seg;
-	uint64_t off, next, n = 0;
+	uint64_t off, next, open = 0, n = 0;
 	int error;
 
 	if (shm_load(&arena->remote) == 0)
@@ -146,9 +146,11 @@ shm_remote_drain_locked(struct shm_self *self, struct shm_arena *arena)
 			error = shm_extent_coalesce_locked(
 			    self, arena, shm_page_of(seg, off), NULL);
 		else
-			error = shm_arena_coalesce_locked(
-			    self, arena, off - SHM_CHUNK_HEAD, NULL);
+			error = shm_arena_join_locked(
+			    self, arena, off - SHM_CHUNK_HEAD, &open);
 	}
+	if (error == 0)
+		error = shm_arena_close_locked(self, arena, &open);
 	shm_bump(&arena->counters.drained, n);
 	shm_bump(&arena->counters.frees, n);
 	return error;

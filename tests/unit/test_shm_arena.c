@@ -118,6 +118,86 @@ Test(arena, free_next_to_the_top_becomes_the_top)
 	cr_expect_eq(shm_load(&fixture.arena->top_bytes), SHM_CHUNK_MAX);
 }
 
+/* ---- Batches ------------------------------------------------------------- */
+
+/* Put N of the row back at once, in the order of WHICH. */
+static void
+row_put(int n, const int which[])
+{
+	uint64_t batch[8];
+
+	for (int i = 0; i < n; i++)
+		batch[i] = off[which[i]];
+	shm_heap_put(&fixture.self, (size_t)n, batch);
+}
+
+Test(arena, a_batch_of_neighbours_leaves_one_chunk_in_any_order)
+{
+	static const int orders[][4] = { { 1, 2, 3, 4 }, { 4, 3, 2, 1 },
+		{ 2, 3, 1, 4 }, { 1, 3, 2, 4 }, { 4, 1, 3, 2 } };
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
+		uint32_t first;
+
+		row_take(6, 64);
+		row_put(4, orders[i]);
+		cr_expect_eq(size_of(off[1]), 256);
+		cr_expect_eq(shm_load(&fixture.arena->binned_chunks), 1);
+		cr_expect_eq(fixture_check(&fixture, &first), 0);
+		put(off[0]);
+		put(off[5]);
+	}
+}
+
+Test(arena, a_batch_becomes_part_of_what_is_free_on_both_sides)
+{
+	row_take(7, 64);
+	put(off[1]);
+	put(off[5]);
+	row_put(3, (const int[]){ 2, 3, 4 });
+	cr_expect_eq(size_of(off[1]), 5 * 64);
+	cr_expect_eq(shm_load(&fixture.arena->binned_chunks), 1);
+	cr_expect_eq(shm_load(&fixture.arena->counters.coalesced_back), 3);
+	cr_expect_eq(shm_load(&fixture.arena->counters.coalesced_forward), 1);
+}
+
+Test(arena, a_batch_with_gaps_leaves_a_chunk_for_each_of_its_parts)
+{
+	row_take(8, 64);
+	row_put(4, (const int[]){ 1, 2, 4, 6 });
+	cr_expect_eq(size_of(off[1]), 128);
+	cr_expect_eq(size_of(off[4]), 64);
+	cr_expect_eq(size_of(off[6]), 64);
+	cr_expect_eq(shm_load(&fixture.arena->binned_chunks), 3);
+}
+
+Test(arena, an_object_that_comes_twice_in_a_batch_is_put_back_once)
+{
+	row_take(4, 64);
+	row_put(4, (const int[]){ 1, 2, 1, 2 });
+	cr_expect_eq(size_of(off[1]), 128);
+	cr_expect_eq(shm_load(&fixture.arena->binned_chunks), 1);
+	cr_expect_eq(shm_load(&fixture.self.client->misuses), 2);
+}
+
+Test(arena, a_rebuild_finds_the_piece_that_a_batch_had_open)
+{
+	uint64_t open = 0;
+
+	row_take(4, 64);
+	cr_assert(shm_arena_trylock(fixture.arena, &fixture.self));
+	for (int i = 1; i < 3; i++)
+		cr_assert_eq(shm_arena_put_next_locked(&fixture.self,
+				 fixture.arena, off[i] - SHM_CHUNK_HEAD, &open),
+		    0);
+	cr_expect_eq(open, off[1] - SHM_CHUNK_HEAD);
+	cr_expect_eq(shm_load(&fixture.arena->binned_chunks), 0);
+	cr_assert_eq(shm_arena_rebuild_locked(&fixture.self, fixture.arena), 0);
+	shm_arena_unlock(fixture.arena);
+	cr_expect_eq(size_of(off[1]), 128);
+	cr_expect_eq(shm_load(&fixture.arena->binned_chunks), 1);
+}
+
 Test(arena, takes_the_best_of_a_large_bin)
 {
 	uint64_t big[3], gap, got;
