@@ -25,6 +25,12 @@ struct tails {
 	uint64_t count[TAILS_BUCKETS];
 };
 
+/* Of operations that don't go through TAILS each TAILS_EVERY-th is to be noted,
+ * with when it started, from tails_start() on. */
+void tails_start(struct tails *tails);
+uint64_t tails_now(void); /* ns */
+void tails_note(struct tails *tails, uint64_t start);
+
 /* From now on the calls of OPS go through TAILS. */
 void tails_begin(struct tails *tails, struct bench_ops *ops);
 

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench/bench.h"
+
 static char why[PATH_MAX + 200];
 
 static const char *
@@ -81,28 +83,32 @@ part_fill(
 	return NULL;
 }
 
+static const char *
+part_make(
+    struct distribution_part *part, const json_t *values, const json_t *weights)
+{
+	part->n = json_array_size(values);
+	if (part->n == 0 || part->n != json_array_size(weights))
+		return "not as many values as weights, or none";
+	part->value = array_make(part->n, sizeof(*part->value));
+	part->weight = array_make(part->n, sizeof(*part->weight));
+	part->below = array_make(part->n, sizeof(*part->below));
+	return part_fill(part, values, weights);
+}
+
 /* PART from two arrays of the same length in FILE. */
 static const char *
 part_read(const char *folder, const char *name, const char *file,
     const char *values_key, const char *weights_key,
     struct distribution_part *part)
 {
-	json_t *object = object_read(folder, name, file), *values, *weights;
+	json_t *object = object_read(folder, name, file);
 	const char *wrong;
 
 	if (object == NULL)
 		return why;
-	values = json_object_get(object, values_key);
-	weights = json_object_get(object, weights_key);
-	part->n = json_array_size(values);
-	if (part->n == 0 || part->n != json_array_size(weights)) {
-		wrong = "not as many values as weights, or none";
-	} else {
-		part->value = array_make(part->n, sizeof(*part->value));
-		part->weight = array_make(part->n, sizeof(*part->weight));
-		part->below = array_make(part->n, sizeof(*part->below));
-		wrong = part_fill(part, values, weights);
-	}
+	wrong = part_make(part, json_object_get(object, values_key),
+	    json_object_get(object, weights_key));
 	json_decref(object);
 	return wrong == NULL
 	    ? NULL
@@ -111,20 +117,44 @@ part_read(const char *folder, const char *name, const char *file,
 
 /* ---- The whole ----------------------------------------------------------- */
 
+/* Ranges of keys' lengths: one value more than weights, the first one's start.
+ */
 static const char *
-lone_read(const char *folder, const char *name, double *ret_lone)
+key_lens_read(json_t *test, struct distribution_part *part)
 {
-	json_t *object = object_read(folder, name, "config.json");
+	const json_t *values = json_object_get(test, "keySizeRange");
+	json_t *weights = json_object_get(test, "keySizeRangeProbability");
+	json_t *all = json_array();
+	const char *wrong;
+
+	/* What is before the start has no weight. */
+	json_array_append_new(all, json_integer(0));
+	json_array_extend(all, weights);
+	wrong = part_make(part, values, all);
+	json_decref(all);
+	return wrong;
+}
+
+static const char *
+config_read(
+    const char *folder, const char *name, struct distribution *distribution)
+{
+	json_t *object = object_read(folder, name, "config.json"), *test;
+	const char *wrong = NULL;
 
 	if (object == NULL)
 		return why;
-	*ret_lone = json_number_value(json_object_get(
-	    json_object_get(object, "test_config"), "loneGetRatio"));
+	test = json_object_get(object, "test_config");
+	distribution->lone =
+	    json_number_value(json_object_get(test, "loneGetRatio"));
+	if (!(distribution->lone >= 0 && distribution->lone <= 1))
+		wrong = "loneGetRatio is no share";
+	else
+		wrong = key_lens_read(test, &distribution->key_lens);
 	json_decref(object);
-	return *ret_lone >= 0 && *ret_lone <= 1
+	return wrong == NULL
 	    ? NULL
-	    : why_set(
-		  "%s/%s/config.json: loneGetRatio is no share", folder, name);
+	    : why_set("%s/%s/config.json: %s", folder, name, wrong);
 }
 
 const char *
@@ -142,7 +172,7 @@ distribution_read(
 		wrong = part_read(folder, name, "pop.json", "popularityBuckets",
 		    "popularityWeights", &result.buckets);
 	if (wrong == NULL)
-		wrong = lone_read(folder, name, &result.lone);
+		wrong = config_read(folder, name, &result);
 	if (wrong == NULL)
 		*ret_distribution = result;
 	else
@@ -155,6 +185,7 @@ distribution_free(struct distribution *distribution)
 {
 	part_free(&distribution->sizes);
 	part_free(&distribution->buckets);
+	part_free(&distribution->key_lens);
 }
 
 size_t
@@ -184,16 +215,30 @@ range_start(const struct distribution_part *sizes, size_t i)
 						     : sizes->value[i];
 }
 
+static uint64_t
+range_pick(const struct distribution_part *ranges, double chance_of_range,
+    double chance_within)
+{
+	size_t i = distribution_pick(ranges, chance_of_range);
+	uint64_t start = range_start(ranges, i);
+
+	return start +
+	    (uint64_t)(chance_within * (double)(ranges->value[i] - start + 1));
+}
+
 uint64_t
 distribution_size(const struct distribution *distribution,
     double chance_of_range, double chance_within)
 {
-	const struct distribution_part *sizes = &distribution->sizes;
-	size_t i = distribution_pick(sizes, chance_of_range);
-	uint64_t start = range_start(sizes, i);
+	return range_pick(&distribution->sizes, chance_of_range, chance_within);
+}
 
-	return start +
-	    (uint64_t)(chance_within * (double)(sizes->value[i] - start + 1));
+uint64_t
+distribution_key_len(const struct distribution *distribution,
+    double chance_of_range, double chance_within)
+{
+	return range_pick(
+	    &distribution->key_lens, chance_of_range, chance_within);
 }
 
 double
@@ -208,4 +253,45 @@ distribution_mean(const struct distribution *distribution)
 		weights += sizes->weight[i];
 	}
 	return sum / weights;
+}
+
+/* ---- Keys ---------------------------------------------------------------- */
+
+double
+distribution_chance(uint64_t *random)
+{
+	return (double)(bench_random(random) >> 11) * 0x1p-53;
+}
+
+uint32_t *
+distribution_keys(const struct distribution *distribution, double keys)
+{
+	const struct distribution_part *buckets = &distribution->buckets;
+	uint32_t *end = array_make(buckets->n, sizeof(*end)), n = 0;
+	double sum = 0;
+
+	for (size_t i = 0; i < buckets->n; i++)
+		sum += (double)buckets->value[i];
+	for (size_t i = 0; i < buckets->n; i++) {
+		double share = (double)buckets->value[i] / sum * keys;
+
+		n += share < 1 ? 1 : (uint32_t)share;
+		end[i] = n;
+	}
+	return end;
+}
+
+uint32_t
+distribution_key(const struct distribution *distribution, const uint32_t *keys,
+    uint64_t *random)
+{
+	uint32_t first;
+	size_t bucket;
+
+	if (distribution_chance(random) < distribution->lone)
+		return DISTRIBUTION_LONE;
+	bucket = distribution_pick(
+	    &distribution->buckets, distribution_chance(random));
+	first = bucket == 0 ? 0 : keys[bucket - 1];
+	return first + (uint32_t)bench_below(random, keys[bucket] - first);
 }

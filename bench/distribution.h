@@ -20,6 +20,7 @@ struct distribution_part {
 
 struct distribution {
 	struct distribution_part sizes, buckets;
+	struct distribution_part key_lens; /* ranges of the keys' lengths */
 	double lone; /* look-ups of a key that comes but once, of 1 */
 };
 
@@ -38,6 +39,28 @@ size_t distribution_pick(const struct distribution_part *part, double chance);
 /* A size of DISTRIBUTION, 1 at least; both chances as above. */
 uint64_t distribution_size(const struct distribution *distribution,
     double chance_of_range, double chance_within);
+
+/* A length of a key, likewise. */
+uint64_t distribution_key_len(const struct distribution *distribution,
+    double chance_of_range, double chance_within);
+
+/*
+ * How many of about KEYS keys each bucket has, as the number of the first key
+ * behind it, the caller's to free(); one at least, so the most popular keys
+ * stay what they are.
+ */
+uint32_t *distribution_keys(
+    const struct distribution *distribution, double keys);
+
+#define DISTRIBUTION_LONE UINT32_MAX
+
+/* A key to look up, of those that distribution_keys() shared out, or
+ * DISTRIBUTION_LONE: one that nobody asks for again. */
+uint32_t distribution_key(const struct distribution *distribution,
+    const uint32_t *keys, uint64_t *random);
+
+/* Uniform from 0 to below 1. */
+double distribution_chance(uint64_t *random);
 
 /* The mean of distribution_size(). */
 double distribution_mean(const struct distribution *distribution);

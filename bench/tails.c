@@ -3,8 +3,8 @@
 
 #include "bench/cell.h"
 
-static uint64_t
-ns_now(void)
+uint64_t
+tails_now(void)
 {
 	struct timespec now;
 
@@ -40,10 +40,10 @@ bucket_ns(unsigned bucket)
 	    0.5;
 }
 
-static void
-tails_count(struct tails *tails, uint64_t start)
+void
+tails_note(struct tails *tails, uint64_t start)
 {
-	uint64_t ns = ns_now() - start;
+	uint64_t ns = tails_now() - start;
 
 	tails->count[bucket_of(ns > tails->clock ? ns - tails->clock : 0)]++;
 	tails->left = TAILS_EVERY;
@@ -57,9 +57,9 @@ timed_alloc(void *heap, size_t size)
 
 	if (--tails->left != 0)
 		return tails->real.alloc(tails->real.heap, size);
-	start = ns_now();
+	start = tails_now();
 	ref = tails->real.alloc(tails->real.heap, size);
-	tails_count(tails, start);
+	tails_note(tails, start);
 	return ref;
 }
 
@@ -73,9 +73,9 @@ timed_free(void *heap, uint64_t ref)
 		tails->real.free(tails->real.heap, ref);
 		return;
 	}
-	start = ns_now();
+	start = tails_now();
 	tails->real.free(tails->real.heap, ref);
-	tails_count(tails, start);
+	tails_note(tails, start);
 }
 
 /* The least that two readings of the clock are apart. */
@@ -85,7 +85,7 @@ clock_ns(void)
 	uint64_t least = UINT64_MAX;
 
 	for (int i = 0; i < 1000; i++) {
-		uint64_t start = ns_now(), ns = ns_now() - start;
+		uint64_t start = tails_now(), ns = tails_now() - start;
 
 		if (ns < least)
 			least = ns;
@@ -94,11 +94,17 @@ clock_ns(void)
 }
 
 void
-tails_begin(struct tails *tails, struct bench_ops *ops)
+tails_start(struct tails *tails)
 {
 	if (tails->clock == 0)
 		tails->clock = clock_ns();
 	tails->left = TAILS_EVERY;
+}
+
+void
+tails_begin(struct tails *tails, struct bench_ops *ops)
+{
+	tails_start(tails);
 	tails->real = *ops;
 	*ops = (struct bench_ops){ tails->real.base, tails, timed_alloc,
 		timed_free };

@@ -40,7 +40,7 @@ struct trace {
 
 /* ---- Making a trace ------------------------------------------------------ */
 
-#define NONE UINT32_MAX
+#define NONE DISTRIBUTION_LONE
 
 struct value {
 	uint32_t size, key; /* key NONE: one that nobody asks for again */
@@ -122,44 +122,15 @@ lru_insert(struct lru *lru, struct trace *trace, uint32_t key, uint32_t size)
 	trace_add(trace, slot, size);
 }
 
-static double
-chance(uint64_t *random)
-{
-	return (double)(bench_random(random) >> 11) * 0x1p-53;
-}
-
 /* The size of KEY's values, always the same. */
 static uint32_t
 key_size(const struct distribution *distribution, uint32_t key)
 {
 	uint64_t random = (key + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
-	double range = chance(&random);
+	double range = distribution_chance(&random);
 
 	return (uint32_t)distribution_size(
-	    distribution, range, chance(&random));
-}
-
-/*
- * How many of the KEYS each bucket has, as the number of the first key behind
- * it; one at least, so the most popular keys stay what they are.
- */
-static uint32_t *
-keys_share(const struct distribution_part *buckets, double keys)
-{
-	uint32_t *end = malloc(buckets->n * sizeof(*end)), n = 0;
-	double sum = 0;
-
-	if (end == NULL)
-		abort();
-	for (size_t i = 0; i < buckets->n; i++)
-		sum += (double)buckets->value[i];
-	for (size_t i = 0; i < buckets->n; i++) {
-		double share = (double)buckets->value[i] / sum * keys;
-
-		n += share < 1 ? 1 : (uint32_t)share;
-		end[i] = n;
-	}
-	return end;
+	    distribution, range, distribution_chance(&random));
 }
 
 static void
@@ -183,16 +154,8 @@ trace_fill(struct trace *trace, struct lru *lru,
 	uint64_t random = 1;
 
 	for (uint32_t i = 0; i < LOOK_UPS && trace->n < OPS; i++) {
-		uint32_t key = NONE;
-		size_t bucket;
+		uint32_t key = distribution_key(distribution, end, &random);
 
-		if (chance(&random) >= distribution->lone) {
-			bucket = distribution_pick(
-			    &distribution->buckets, chance(&random));
-			key = bucket == 0 ? 0 : end[bucket - 1];
-			key +=
-			    (uint32_t)bench_below(&random, end[bucket] - key);
-		}
 		lru_look_up(lru, trace, key,
 		    key_size(distribution, key == NONE ? ~i : key));
 	}
@@ -201,8 +164,8 @@ trace_fill(struct trace *trace, struct lru *lru,
 static void
 trace_make(struct trace *trace, const struct distribution *distribution)
 {
-	uint32_t *end = keys_share(&distribution->buckets,
-	    (double)KEYS_LEN / distribution_mean(distribution));
+	uint32_t *end = distribution_keys(
+	    distribution, (double)KEYS_LEN / distribution_mean(distribution));
 	uint32_t keys = end[distribution->buckets.n - 1];
 	struct lru lru = { .oldest = NONE, .newest = NONE, .empty = NONE };
 
