@@ -34,6 +34,10 @@ enum command_id {
 	COMMAND_ROOTS,
 	COMMAND_CACHE_LIST,
 	COMMAND_CACHE_STATS,
+	COMMAND_CACHE_GET,
+	COMMAND_CACHE_KEYS,
+	COMMAND_CACHE_DELETE,
+	COMMAND_CACHE_CLEAR,
 	COMMAND_METRICS,
 	COMMAND_SCHEMA,
 	COMMAND_COMPLETION,
@@ -92,6 +96,10 @@ int segment_destroy_run(struct ctl *ctl, int argc, char **argv);
 int roots_run(struct ctl *ctl, int argc, char **argv);
 int cache_list_run(struct ctl *ctl, int argc, char **argv);
 int cache_stats_run(struct ctl *ctl, int argc, char **argv);
+int cache_get_run(struct ctl *ctl, int argc, char **argv);
+int cache_keys_run(struct ctl *ctl, int argc, char **argv);
+int cache_delete_run(struct ctl *ctl, int argc, char **argv);
+int cache_clear_run(struct ctl *ctl, int argc, char **argv);
 int metrics_run(struct ctl *ctl, int argc, char **argv);
 int schema_run(struct ctl *ctl, int argc, char **argv);
 int completion_run(struct ctl *ctl, int argc, char **argv);

@@ -132,6 +132,9 @@ bash_words_print(const struct command *command)
 	else if (strncmp(command->args, "NAME", 4) == 0 &&
 	    strcmp(command->name, "segment") == 0)
 		printf(" $(_shmallocctl_ask segment list)");
+	else if (strstr(command->args, "NAME") != NULL &&
+	    strcmp(command->name, "cache") == 0)
+		printf(" $(_shmallocctl_ask cache list)");
 	else if (strchr(command->args, '|') != NULL) {
 		putchar(' ');
 		choices_print(command->args);

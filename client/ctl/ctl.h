@@ -66,6 +66,10 @@ int ctl_exit_code(int r);
  */
 int ctl_connect(struct ctl *ctl);
 
+/* Say on stderr why the daemon could not be reached, with R and errno; the exit
+ * code. */
+int ctl_connect_fail(struct ctl *ctl, int r);
+
 /*
  * Say on stderr why the last request failed with R, and what to do if that is
  * known; the exit code.

@@ -78,9 +78,8 @@ ctl_confirm(struct ctl *ctl, const char *question, ...)
 	return EXIT_FALSE;
 }
 
-/* Say why the daemon could not be connected to. */
-static int
-connect_fail(struct ctl *ctl, int r)
+int
+ctl_connect_fail(struct ctl *ctl, int r)
 {
 	int saved = errno;
 	char path[256];
@@ -116,7 +115,7 @@ ctl_connect(struct ctl *ctl)
 
 	if (!is_via_segment) {
 		r = shmalloc_control_connect(ctl->opt.socket, 0, &ctl->control);
-		return r < 0 ? connect_fail(ctl, r) : EXIT_OK;
+		return r < 0 ? ctl_connect_fail(ctl, r) : EXIT_OK;
 	}
 	r = shmalloc_control_connect_keeper(ctl->opt.socket, 0, &ctl->control);
 	if (r < 0)

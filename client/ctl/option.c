@@ -43,8 +43,8 @@ const struct option_info option_table[] = {
 	{ "watch", 0, "SECONDS", OPTION_SECONDS, AT(watch), 0, 0, ON(STATS),
 	    "again and again; with --json an object a line" },
 	{ "count", 'n', "N", OPTION_COUNT, AT(count), 1, UINT32_MAX,
-	    ON(STATS) | ON(FIT) | ON(TOP),
-	    "N objects (fit), N times (the others)" },
+	    ON(STATS) | ON(FIT) | ON(TOP) | ON(CACHE_KEYS),
+	    "N objects (fit), N keys, N times (the others)" },
 	{ "delay", 'd', "SECONDS", OPTION_SECONDS, AT(delay), 0, 0, ON(TOP),
 	    "how often it looks; else every second" },
 	{ "batch", 'b', NULL, OPTION_FLAG, AT(batch), 0, 0, ON(TOP),
@@ -58,7 +58,7 @@ const struct option_info option_table[] = {
 	{ "ascii", 0, NULL, OPTION_FLAG, AT(ascii), 0, 0, ON(MAP),
 	    "draw with ASCII characters" },
 	{ "long", 'l', NULL, OPTION_FLAG, AT(is_long), 0, 0,
-	    ON(TUNE_LIST) | ON(STATS),
+	    ON(TUNE_LIST) | ON(STATS) | ON(CACHE_KEYS),
 	    "every value with its description, and more" },
 	{ "textfile", 0, "FILE", OPTION_STRING, AT(textfile), 0, 0, ON(METRICS),
 	    "write FILE, which is replaced as a whole" },
@@ -95,7 +95,9 @@ const struct option_info option_table[] = {
 	{ "force", 0, NULL, OPTION_FLAG, AT(force), 0, 0, ON(SEGMENT_DESTROY),
 	    "also while clients are attached" },
 	{ "yes", 'y', NULL, OPTION_FLAG, AT(yes), 0, 0,
-	    ON(SEGMENT_DESTROY) | ON(ROOTS) | ON(CLIENTS_EVICT), "don't ask" },
+	    ON(SEGMENT_DESTROY) | ON(ROOTS) | ON(CLIENTS_EVICT) |
+		ON(CACHE_CLEAR),
+	    "don't ask" },
 };
 
 const size_t option_table_n = sizeof(option_table) / sizeof(option_table[0]);

@@ -36,9 +36,8 @@ text_hint(const char *format, ...)
 	va_end(args);
 }
 
-/* The length of the UTF-8 sequence at S; 0: it is none, or a control code. */
-static size_t
-sequence_len(const unsigned char *s)
+size_t
+text_printable_len(const unsigned char *s, size_t len)
 {
 	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	size_t n = s[0] < 0x80 ? 1
@@ -49,6 +48,8 @@ sequence_len(const unsigned char *s)
 			       : 0;
 	uint32_t code;
 
+	if (n > len)
+		return 0;
 	if (n <= 1)
 		return n == 1 && s[0] >= 0x20 && s[0] != 0x7f;
 	code = s[0] & (0x7fu >> n);
@@ -70,7 +71,7 @@ text_safe(char *buf, size_t len, const char *string)
 	size_t used = 0;
 
 	while (s != NULL && *s != '\0') {
-		size_t n = sequence_len(s);
+		size_t n = text_printable_len(s, SIZE_MAX);
 
 		if (used + (n == 0 ? 1 : n) >= len)
 			break;
@@ -93,7 +94,7 @@ text_is_utf8(const char *string)
 	const unsigned char *s = (const unsigned char *)string;
 
 	while (*s != '\0') {
-		size_t n = *s < 0x80 ? 1 : sequence_len(s);
+		size_t n = *s < 0x80 ? 1 : text_printable_len(s, SIZE_MAX);
 
 		if (n == 0)
 			return false;

@@ -18,6 +18,10 @@ void text_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 char *text_safe(char *buf, size_t len, const char *string);
 
+/* How many bytes the printable character of UTF-8 has that the LEN bytes at S
+ * begin with; 0: they begin with none. */
+size_t text_printable_len(const unsigned char *s, size_t len);
+
 /* True if STRING is UTF-8. */
 bool text_is_utf8(const char *string);
 

@@ -117,3 +117,133 @@ ageless() {
 	[ "$(grep -c '^# HELP shmalloc_cache_hits_total' \
 	    "$BATS_TEST_TMPDIR/metrics")" = 1 ]
 }
+
+@test "get gives a value's bytes, and JSON that says how they are written" {
+	daemon_start
+	scene pages 0 odd set greeting 'hello "you"' set lies $'\033[2J'
+	shmallocctl cache get pages 'a\x00b\n\\\xff\xc3\xa4' \
+	    >"$BATS_TEST_TMPDIR/value"
+	python3 -c 'import sys; sys.stdout.buffer.write(bytes(range(256)))' |
+	    cmp - "$BATS_TEST_TMPDIR/value"
+	# Printable UTF-8 may stand for itself.
+	shmallocctl cache get pages 'a\x00b\n\\\xffä' |
+	    cmp - "$BATS_TEST_TMPDIR/value"
+	shmallocctl cache get pages 'a\x00b\n\\\xffä' --json |
+	    jq -e '.key_encoding == "base64" and .key == "YQBiClz/w6Q=" and
+		.value_encoding == "base64" and .bytes == 256 and
+		(.value | length) == 344 and .ttl_seconds == null'
+	shmallocctl cache get pages greeting --json |
+	    jq -e '.key_encoding == "utf-8" and .value == "hello \"you\"" and
+		.value_encoding == "utf-8" and .stale == false'
+	# A terminal is told nothing that it obeys.
+	run -0 script -qec 'shmallocctl cache get pages lies' /dev/null
+	[[ $output == '\x1b[2J'* ]]
+	run -1 --separate-stderr shmallocctl cache get pages nothing
+	[ -z "$output" ]
+	[[ $stderr == *"the key isn't there"* ]]
+}
+
+@test "keys prints what get and delete read, by the pattern that is seen" {
+	daemon_start
+	scene pages 0 odd fill 20 10 ttl 600000 set 'two words' x
+	run -0 shmallocctl cache keys pages
+	[ "${#lines[@]}" = 22 ]
+	[ "${lines[0]}" = 'a\x00b\n\\\xffä' ]
+	while read -r key; do
+		shmallocctl cache get pages "$key" >/dev/null
+	done < <(shmallocctl cache keys pages)
+	run -0 shmallocctl cache keys pages 'key:1?'
+	[ "${#lines[@]}" = 10 ]
+	run -0 shmallocctl cache keys pages '*\xff*'
+	[ "$output" = 'a\x00b\n\\\xffä' ]
+	run -0 shmallocctl cache keys pages -n 5
+	[ "${#lines[@]}" = 5 ]
+	run -1 shmallocctl cache keys pages none
+	[ -z "$output" ]
+	run -0 shmallocctl cache keys pages --json
+	jq -e 'length == 22 and .[0].key_encoding == "base64" and
+	    ([.[] | select(.key == "two words")][0] |
+		.bytes == 1 and .ttl_seconds > 500 and .ttl_seconds <= 600.1
+		and .flags == 0)' <<<"$output"
+	run -0 shmallocctl cache keys pages 'two*' -l --no-headings
+	[[ $output =~ ^1\ +[0-9.]+\ +[0-9.]+\ +0x0\ two\ words$ ]]
+}
+
+@test "looking counts as nothing, and makes no cache" {
+	daemon_start
+	scene pages 0 fill 3 10
+	shmallocctl cache get pages key:1
+	shmallocctl cache keys pages
+	[ "$(cache_figure pages .hits)" = 0 ]
+	local command
+	for command in 'get other x' 'keys other' 'delete other x' \
+	    'clear other --yes'; do
+		# A command is a list of words.
+		# shellcheck disable=SC2086
+		run -5 --separate-stderr shmallocctl cache $command
+		[ -z "$output" ]
+		[[ $stderr == *"no cache 'other'"* ]]
+	done
+	[ "$(shmallocctl roots --json | jq length)" = 1 ]
+	run -5 shmallocctl --segment nowhere cache keys pages
+}
+
+@test "a root that is no cache is refused" {
+	daemon_start
+	holder_build
+	holder_start
+	holder_tell publish other 20000
+	run -5 --separate-stderr shmallocctl cache get other x
+	[[ $stderr == *'holds no cache'* ]]
+	run -5 shmallocctl cache clear other --yes
+	holder_tell withdraw other
+}
+
+@test "delete takes one entry away, clear all" {
+	daemon_start
+	scene pages 0 fill 20 10 odd
+	run -0 shmallocctl cache delete pages key:7
+	[ "$output" = '1 entry deleted' ]
+	run -1 shmallocctl cache delete pages key:7
+	run -1 shmallocctl cache get pages key:7
+	shmallocctl cache delete pages 'a\x00b\n\\\xffä' --json |
+	    jq -e '.deleted == "YQBiClz/w6Q=" and
+		.deleted_encoding == "base64"'
+	[ "$(cache_figure pages .deletes)" = 2 ]
+	run -2 shmallocctl cache clear pages </dev/null
+	[ "$(cache_figure pages .entries)" = 19 ]
+	run -0 shmallocctl cache clear pages --yes --json
+	jq -e '.cleared == "pages" and .entries == 19' <<<"$output"
+	[ "$(cache_figure pages .entries)" = 0 ]
+	run -0 shmallocctl cache keys pages
+	[ -z "$output" ]
+}
+
+@test "--socket says where also for who attaches" {
+	daemon_start
+	scene pages 0 fill 1 10
+	local dir=$SHMALLOC_SOCKET
+	unset SHMALLOC_SOCKET
+	[ "$(shmallocctl --socket "$dir" cache keys pages)" = key:0 ]
+	# Nor is a daemon started where there is none.
+	SHMALLOC_AUTOSTART=1 XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR \
+	    run -3 shmallocctl --socket /nowhere cache keys pages
+	export SHMALLOC_SOCKET=$dir
+}
+
+@test "who may only read looks, and changes nothing" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to become another user"
+	daemon_start -p mode=0644
+	scene pages 0 fill 5 10
+	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR" \
+	    "$SHMALLOC_SOCKET"
+	nobody() {
+		setpriv --reuid 65534 --regid 65534 --clear-groups \
+		    shmallocctl "$@"
+	}
+	run -0 nobody cache keys pages
+	[ "${#lines[@]}" = 5 ]
+	run -4 nobody cache delete pages key:1
+	run -4 nobody cache clear pages --yes
+	[ "$(cache_figure pages .entries)" = 5 ]
+}

@@ -4,6 +4,7 @@ load helper
 setup_file()
 {
 	shmallocctl completion bash >"$BATS_FILE_TMPDIR/bash"
+	client_build cache_scene.c
 }
 
 teardown()
@@ -57,6 +58,8 @@ offered()
 	[ "$(offered tune get tcache.c)" = tcache.count ]
 	[ "$(offered --segment oth)" = other ]
 	[ "$(offered segment destroy d)" = default ]
+	"$BATS_FILE_TMPDIR/cache_scene" pages 0
+	[ "$(offered cache keys p)" = pages ]
 }
 
 @test 'paths are completed where an option takes one' {

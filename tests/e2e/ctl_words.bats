@@ -82,6 +82,9 @@ commands()
 	run -2 shmallocctl tune reset decay_ms --all
 	run -2 shmallocctl segment create
 	run -2 shmallocctl segment create x
+	run -2 shmallocctl cache get x
+	run -2 shmallocctl cache get x 'a\q'
+	run -2 shmallocctl cache delete x 'a\x0'
 	run -2 shmallocctl help nothing
 	run -2 shmallocctl help stats exact
 	run -2 shmallocctl schema nothing
@@ -113,6 +116,8 @@ commands()
 	[[ $stderr == *'--yes'* ]]
 	run --separate-stderr -2 shmallocctl roots --remove x </dev/null
 	[[ $stderr == *'--yes'* ]]
+	run --separate-stderr -2 shmallocctl cache clear x </dev/null
+	[[ $stderr == *'--yes'* ]]
 }
 
 @test 'every command but version and help says 3 when no daemon answers' {
@@ -122,7 +127,9 @@ commands()
 	    'tune list' 'tune get x'
 	    'tune set x=1' 'tune reset --all' trim 'segment list'
 	    'segment create x --size 1M' 'segment destroy x --yes' roots
-	    'roots --remove x --yes' metrics)
+	    'roots --remove x --yes' metrics 'cache list' 'cache stats'
+	    'cache get x y' 'cache keys x' 'cache delete x y'
+	    'cache clear x --yes')
 	local word
 
 	for word in "${words[@]}"; do

@@ -50,7 +50,7 @@ scene()
 cache_scene()
 {
 	"$BATS_FILE_TMPDIR/cache_scene" pages 1048576 ttl 600000 \
-	    fill 2000 500 get 2500 odd
+	    fill 2000 500 get 2500 odd set greeting 'Good morning'
 }
 
 # The words of stdin with what differs from run to run taken out: numbers with

@@ -90,7 +90,7 @@ places()
 	holder_tell publish one 100
 	"$BATS_FILE_TMPDIR/cache_scene" two 0 fill 10 10 get 20
 	for command in status 'stats --exact' clients locks map 'fit 1' 'tune list' \
-	    'segment list' roots 'cache list' 'trim --dry-run' 'check' \
+	    'segment list' roots 'cache list' 'cache get two key:1' 'cache keys two' 'trim --dry-run' 'check' \
 	    'tune set decay_ms=1s --dry-run' version; do
 		shmallocctl schema --json | jq -r --arg command "$command" '
 		    .metrics[] | select(.command as $of |
@@ -138,7 +138,8 @@ places()
 	# scdoc writes \& before a point, and a backslash before others.
 	sed 's/\\&//g; s/\\//g' "$page" >"$BATS_TEST_TMPDIR/page"
 	shmallocctl schema --json | jq -r '.metrics[] |
-	    select((.command | IN("doctor", "version")) or
+	    select((.command |
+		IN("doctor", "version", "cache get", "cache keys")) or
 		(.path | startswith("by_")) | not) |
 	    (.series | values), .text' | sort -u >"$BATS_TEST_TMPDIR/known"
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/known")" -gt 200 ]

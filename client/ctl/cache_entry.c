@@ -1,0 +1,185 @@
+/* `cache get`, `delete` and `clear`: an entry of a cache, or all. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/ctl/cache_open.h"
+#include "client/ctl/command.h"
+#include "client/ctl/escape.h"
+#include "client/ctl/json.h"
+#include "client/ctl/text.h"
+
+/* ---- get ----------------------------------------------------------------- */
+
+static void
+value_json(const char *name, struct shmalloc_bytes key,
+    const struct shmalloc_cache_view *view)
+{
+	char safe[128];
+	json_t *object = cache_memory(json_pack("{s:s, s:I, s:I, s:o, s:b}",
+	    "cache", text_safe(safe, sizeof(safe), name), "bytes",
+	    (json_int_t)view->len, "flags", (json_int_t)view->flags,
+	    "ttl_seconds", cache_ttl_json(view->ttl_ms), "stale",
+	    (int)view->is_stale));
+
+	escape_json(object, "key", key.data, key.len);
+	escape_json(object, "value", view->value, view->len);
+	json_print(object, false);
+}
+
+/* For people what no terminal obeys, for programs the bytes. */
+static void
+value_print(const struct ctl *ctl, const struct shmalloc_cache_view *view)
+{
+	char *text;
+
+	if (!ctl->look.is_terminal) {
+		(void)fwrite(view->value, 1, view->len, stdout);
+		return;
+	}
+	text = escape_make(view->value, view->len);
+	puts(text);
+	free(text);
+}
+
+/* A copy of KEY's value: who prints may wait. */
+static int
+value_copy(struct shmalloc_cache *cache, struct shmalloc_bytes key,
+    struct shmalloc_cache_view *ret_view)
+{
+	void *copy;
+	int r = shmalloc_cache_pin(cache, key, ret_view);
+
+	if (r != 0)
+		return r;
+	copy = malloc(ret_view->len + 1);
+	if (copy != NULL)
+		memcpy(copy, ret_view->value, ret_view->len);
+	shmalloc_cache_release(cache, ret_view);
+	ret_view->value = cache_memory(copy);
+	return 0;
+}
+
+static int
+value_get(struct ctl *ctl, const char *name, struct shmalloc_bytes key)
+{
+	struct shmalloc_cache_view view;
+	struct cache_opened opened;
+	int r = cache_see(ctl, name, &opened);
+
+	if (r != EXIT_OK)
+		return r;
+	r = value_copy(opened.cache, key, &view);
+	cache_opened_close(&opened);
+	if (r != 0)
+		return cache_fail(name, r);
+	if (ctl->opt.json)
+		value_json(name, key, &view);
+	else
+		value_print(ctl, &view);
+	free((void *)(uintptr_t)view.value);
+	return EXIT_OK;
+}
+
+int
+cache_get_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct shmalloc_bytes key;
+	int r;
+
+	(void)argc;
+	if (!cache_key_parse(argv[1], &key))
+		return EXIT_USAGE;
+	r = value_get(ctl, argv[0], key);
+	cache_key_free(key);
+	return r;
+}
+
+/* ---- delete, clear ------------------------------------------------------- */
+
+static int
+key_delete(struct ctl *ctl, const char *name, struct shmalloc_bytes key)
+{
+	struct cache_opened opened;
+	int r = cache_open(ctl, name, &opened);
+	json_t *object;
+	char safe[128];
+
+	if (r != EXIT_OK)
+		return r;
+	r = shmalloc_cache_delete(opened.cache, key);
+	cache_opened_close(&opened);
+	if (r != 0)
+		return cache_fail(name, r);
+	if (!ctl->opt.json) {
+		printf("1 entry deleted\n");
+		return EXIT_OK;
+	}
+	object = cache_memory(
+	    json_pack("{s:s}", "cache", text_safe(safe, sizeof(safe), name)));
+	escape_json(object, "deleted", key.data, key.len);
+	json_print(object, false);
+	return EXIT_OK;
+}
+
+int
+cache_delete_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct shmalloc_bytes key;
+	int r;
+
+	(void)argc;
+	if (!cache_key_parse(argv[1], &key))
+		return EXIT_USAGE;
+	r = key_delete(ctl, argv[0], key);
+	cache_key_free(key);
+	return r;
+}
+
+/* Clear it; *RET_N entries were deleted meanwhile, by whomever. */
+static int
+cache_clear(struct shmalloc_cache *cache, uint64_t *ret_n)
+{
+	struct shmalloc_cache_stats before, after;
+	int r = shmalloc_cache_stats(cache, &before);
+
+	if (r == 0)
+		r = shmalloc_cache_clear(cache);
+	if (r == 0)
+		r = shmalloc_cache_stats(cache, &after);
+	if (r == 0)
+		*ret_n = after.count[SHMALLOC_CACHE_DELETES] -
+		    before.count[SHMALLOC_CACHE_DELETES];
+	return r;
+}
+
+int
+cache_clear_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct cache_opened opened;
+	char name[128];
+	uint64_t n;
+	int r = ctl_confirm(ctl,
+	    "Delete all entries of the cache %s?  Its users compute them "
+	    "again.",
+	    argv[0]);
+
+	(void)argc;
+	if (r == EXIT_OK)
+		r = cache_open(ctl, argv[0], &opened);
+	if (r != EXIT_OK)
+		return r;
+	r = cache_clear(opened.cache, &n);
+	cache_opened_close(&opened);
+	if (r != 0)
+		return cache_fail(argv[0], r);
+	text_safe(name, sizeof(name), argv[0]);
+	if (ctl->opt.json)
+		json_print(cache_memory(json_pack("{s:s, s:I}", "cleared", name,
+			       "entries", (json_int_t)n)),
+		    false);
+	else
+		printf("cache %s cleared, %llu entries deleted\n", name,
+		    (unsigned long long)n);
+	return EXIT_OK;
+}
