@@ -58,11 +58,13 @@ int
 shmalloc_cache_pin(struct shmalloc_cache *cache, struct shmalloc_bytes key,
     struct shmalloc_cache_view *ret_view)
 {
+	uint64_t since = cache_time(cache, CACHE_LATENCY_GET);
 	int error = cache_enter(cache);
 
 	if (error != 0)
 		return error;
 	error = view_find(cache, key, ret_view);
+	cache_timed(cache, CACHE_LATENCY_GET, since);
 	if (error != 0)
 		cache_exit(cache);
 	return error;

@@ -205,6 +205,16 @@ counts_add(const struct cache_head *head, struct shmalloc_cache_stats *stats)
 			stats->count[k] += word_of(&head->stripe[i].count[k]);
 }
 
+static void
+latencies_copy(const struct cache_head *head, struct cache_inspection *ret)
+{
+	for (unsigned i = 0; i < CACHE_LATENCIES; i++) {
+		for (unsigned k = 0; k < CACHE_LATENCY_BUCKETS; k++)
+			ret->latency[i][k] = word_of(&head->latency[i][k]);
+		ret->latency_ns[i] = word_of(&head->latency_ns[i]);
+	}
+}
+
 bool
 cache_inspect(const struct cache_memory *memory, uint64_t off, uint64_t now_ms,
     unsigned n_buckets, struct cache_inspection *ret)
@@ -221,6 +231,7 @@ cache_inspect(const struct cache_memory *memory, uint64_t off, uint64_t now_ms,
 	    atomic_load_explicit(&head.is_ending, memory_order_relaxed) != 0)
 		return false;
 	counts_add(&head, &ret->stats);
+	latencies_copy(&head, ret);
 	ret->stats.limit = word_of(&head.limit);
 	ret->stats.bytes = sizeof(head);
 	n = tables_add(memory, &head, &ret->stats, place);

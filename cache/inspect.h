@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cache/latency.h"
+
 /* A segment, or what of it may be read. */
 struct cache_memory {
 	/* The LEN bytes at OFF, or NULL if they can't be read. */
@@ -32,6 +34,9 @@ struct cache_inspection {
 	uint64_t created_ms; /* since the epoch */
 	uint64_t n_ages;     /* entries whose ages were seen; 0: none was */
 	uint64_t age_median_ms, age_oldest_ms;
+	/* See cache/latency.h; no number is in any relation to another. */
+	uint64_t latency[CACHE_LATENCIES][CACHE_LATENCY_BUCKETS];
+	uint64_t latency_ns[CACHE_LATENCIES];
 };
 
 /*

@@ -122,6 +122,37 @@ int cache_each_bucket(
 void cache_count(
     struct shmalloc_cache *cache, enum shmalloc_cache_count which, uint64_t n);
 
+/* ---- latency.c ----------------------------------------------------------- */
+
+/* This thread's calls of each kind.  Initial-exec: one load. */
+extern _Thread_local uint32_t cache_calls[CACHE_LATENCIES]
+    __attribute__((tls_model("initial-exec")));
+
+/* CLOCK_MONOTONIC. */
+uint64_t cache_clock_ns(void);
+
+/* Begin a call: when it did, or 0 if it is none of those that are timed. */
+static inline uint64_t
+cache_time(const struct shmalloc_cache *cache, enum cache_latency what)
+{
+	if (++cache_calls[what] % CACHE_LATENCY_SAMPLE != 0 ||
+	    cache->is_read_only)
+		return 0;
+	return cache_clock_ns();
+}
+
+void cache_latency_add(
+    struct shmalloc_cache *cache, enum cache_latency what, uint64_t since);
+
+/* It was a WHAT that began at SINCE, and has its outcome.  Inside. */
+static inline void
+cache_timed(
+    struct shmalloc_cache *cache, enum cache_latency what, uint64_t since)
+{
+	if (since != 0)
+		cache_latency_add(cache, what, since);
+}
+
 /* ---- bucket.c ------------------------------------------------------------ */
 
 /* The bucket that follows in a chain, or NULL. */

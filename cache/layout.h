@@ -28,6 +28,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "cache/latency.h"
+
 #define CACHE_MAGIC   UINT64_C(0x31656863616d6873) /* "shmache1" */
 #define CACHE_TABLES  8
 #define CACHE_ENTRIES 7           /* of a bucket, before it gets more */
@@ -128,6 +130,9 @@ struct cache_head {
 	uint32_t spare3;
 	uint64_t spare4[14];
 	struct cache_stripe stripe[CACHE_STRIPES];
+	/* Of the calls that were timed: how many took how long, and in all. */
+	_Atomic uint64_t latency[CACHE_LATENCIES][CACHE_LATENCY_BUCKETS];
+	_Atomic uint64_t latency_ns[CACHE_LATENCIES];
 };
 
 #endif

@@ -88,6 +88,7 @@ cache_stored(struct shmalloc_cache *cache, const struct cache_place *place)
 static int
 change_run(struct shmalloc_cache *cache, const struct change *change)
 {
+	uint64_t since = cache_time(cache, CACHE_LATENCY_STORE);
 	struct cache_item *item;
 	shmalloc_off off;
 	int error = cache_item_make(
@@ -103,6 +104,8 @@ change_run(struct shmalloc_cache *cache, const struct change *change)
 	error = cache_enter(cache);
 	if (error == 0) {
 		error = change_hang(cache, change, off);
+		if (error == 0)
+			cache_timed(cache, CACHE_LATENCY_STORE, since);
 		cache_exit(cache);
 	}
 	if (error != 0)
@@ -245,6 +248,7 @@ append_hang(struct shmalloc_cache *cache, struct change *change,
 static int
 append_once(struct shmalloc_cache *cache, struct change *change)
 {
+	uint64_t since = cache_time(cache, CACHE_LATENCY_STORE);
 	struct seen seen;
 	shmalloc_off off;
 	int error = change_see(cache, &change->key, &seen);
@@ -261,6 +265,8 @@ append_once(struct shmalloc_cache *cache, struct change *change)
 	error = cache_enter(cache);
 	if (error == 0) {
 		error = append_hang(cache, change, &seen, off);
+		if (error == 0)
+			cache_timed(cache, CACHE_LATENCY_STORE, since);
 		cache_exit(cache);
 	}
 	if (error != 0)

@@ -312,8 +312,9 @@ latency_below(const Proto__Latency *latency, double ns)
 static void
 histogram_write(FILE *out, const struct set *set)
 {
-	static const char series[] = "shmalloc_latency_seconds";
+	char series[PROTO_SERIES_LEN];
 
+	snprintf(series, sizeof(series), "shmalloc_%s_seconds", set->prefix);
 	head_write(out, series, "histogram", set->record->text);
 	for (size_t i = 0; i < set->n; i++) {
 		const Proto__Latency *latency =

@@ -122,6 +122,10 @@ void verb_caches_put(struct call *call, Proto__Stats *to);
 struct shm_root *verb_root_at(const struct shm_seg *seg, uint32_t i);
 /* How long operations take, into an array of *RET_N. */
 Proto__Latency **verb_latencies(struct call *call, size_t *ret_n);
+/* How long OPERATION takes, of which one in EVERY is timed. */
+struct shm_latency_stats;
+Proto__Latency *verb_latency_put(struct call *call, const char *operation,
+    const struct shm_latency_stats *stats, uint32_t every);
 /* The text at FROM, at most LEN bytes of any content, as printable ASCII. */
 char *verb_text(struct call *call, const char *from, size_t len);
 

@@ -13,6 +13,7 @@
 #include "server/server.h"
 #include "shm/access.h"
 #include "shm/commit.h"
+#include "shm/latency.h"
 
 /* Buckets that are looked at for ages, of all caches together; one has at
  * most CACHE_SAMPLE_MAX of them. */
@@ -82,6 +83,31 @@ sizes_put(const struct cache_inspection *from, Proto__CacheStats *to)
 	CALL_PUT(to, age_oldest_seconds, (double)from->age_oldest_ms / 1e3);
 }
 
+static_assert(CACHE_LATENCY_BUCKETS == SHM_LATENCY_BUCKETS, "the same buckets");
+
+static void
+latencies_put(struct call *call, const struct cache_inspection *from,
+    Proto__CacheStats *to)
+{
+	static const char *const names[CACHE_LATENCIES] = {
+		[CACHE_LATENCY_GET] = "get",
+		[CACHE_LATENCY_STORE] = "store",
+	};
+	to->latency =
+	    pool_array(call->pool, CACHE_LATENCIES, sizeof(*to->latency));
+	for (size_t i = 0; i < CACHE_LATENCIES; i++) {
+		struct shm_latency_stats stats = {
+			.sum_ns = from->latency_ns[i],
+		};
+		for (size_t k = 0; k < SHM_LATENCY_BUCKETS; k++) {
+			stats.n[k] = from->latency[i][k];
+			stats.count += stats.n[k];
+		}
+		to->latency[to->n_latency++] = verb_latency_put(
+		    call, names[i], &stats, CACHE_LATENCY_SAMPLE);
+	}
+}
+
 /* The cache that hangs from ROOT, or NULL. */
 static Proto__CacheStats *
 cache_put(struct call *call, struct shm_root *root, unsigned n_buckets)
@@ -96,6 +122,7 @@ cache_put(struct call *call, struct shm_root *root, unsigned n_buckets)
 	to->cache = verb_text(call, root->name, sizeof root->name);
 	sizes_put(&inspection, to);
 	counts_put(call, inspection.stats.count, to);
+	latencies_put(call, &inspection, to);
 	return to;
 }
 

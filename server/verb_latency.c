@@ -41,26 +41,34 @@ sampled_every(enum shm_latency what)
 	return what <= SHM_LATENCY_REFILL ? SHM_LATENCY_SAMPLE : 1;
 }
 
+Proto__Latency *
+verb_latency_put(struct call *call, const char *operation,
+    const struct shm_latency_stats *stats, uint32_t every)
+{
+	Proto__Latency *to = pool_alloc(call->pool, sizeof *to);
+	proto__latency__init(to);
+	to->operation = pool_strdup(call->pool, operation);
+	CALL_PUT(to, count, stats->count);
+	CALL_PUT(to, sum_seconds, (double)stats->sum_ns / 1e9);
+	CALL_PUT(to, sampled_every, every);
+	if (stats->count == 0)
+		return to;
+	CALL_PUT(to, p50_seconds, quantile(stats, 0.5));
+	CALL_PUT(to, p90_seconds, quantile(stats, 0.9));
+	CALL_PUT(to, p99_seconds, quantile(stats, 0.99));
+	CALL_PUT(to, p999_seconds, quantile(stats, 0.999));
+	CALL_PUT(to, most_seconds, quantile(stats, 1));
+	buckets_put(call, stats, to);
+	return to;
+}
+
 static Proto__Latency *
 latency_put(struct call *call, enum shm_latency what)
 {
-	Proto__Latency *to = pool_alloc(call->pool, sizeof *to);
 	struct shm_latency_stats stats;
 	shm_latency_read(&call->segment->seg, what, &stats);
-	proto__latency__init(to);
-	to->operation = pool_strdup(call->pool, shm_latency_names[what]);
-	CALL_PUT(to, count, stats.count);
-	CALL_PUT(to, sum_seconds, (double)stats.sum_ns / 1e9);
-	CALL_PUT(to, sampled_every, sampled_every(what));
-	if (stats.count == 0)
-		return to;
-	CALL_PUT(to, p50_seconds, quantile(&stats, 0.5));
-	CALL_PUT(to, p90_seconds, quantile(&stats, 0.9));
-	CALL_PUT(to, p99_seconds, quantile(&stats, 0.99));
-	CALL_PUT(to, p999_seconds, quantile(&stats, 0.999));
-	CALL_PUT(to, most_seconds, quantile(&stats, 1));
-	buckets_put(call, &stats, to);
-	return to;
+	return verb_latency_put(
+	    call, shm_latency_names[what], &stats, sampled_every(what));
 }
 
 Proto__Latency **

@@ -6,6 +6,7 @@
 
 #include "client/ctl/command.h"
 #include "client/ctl/json.h"
+#include "client/ctl/latency.h"
 #include "client/ctl/look.h"
 #include "client/ctl/suggest.h"
 #include "client/ctl/table.h"
@@ -261,6 +262,7 @@ cache_say(
 	losses_say(&ctl->look, cache);
 	ages_say(&ctl->look, cache);
 	leases_say(&ctl->look, cache);
+	latency_table(ctl, cache);
 }
 
 /* All of STATS, or only ONE if it isn't NULL. */

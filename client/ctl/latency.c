@@ -1,4 +1,6 @@
 /* `latency`: how long operations take. */
+#include "client/ctl/latency.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -43,7 +45,7 @@ latency_line(struct table *table, const struct look *look,
 	table_uint(table, latency, "sampled_every");
 }
 
-static void
+void
 latency_table(const struct ctl *ctl, const struct shmalloc_record *list)
 {
 	struct table *table = table_new(&ctl->look, !ctl->opt.no_headings);

@@ -79,6 +79,24 @@ ageless() {
 	[[ $stderr == *"no cache 'page'; did you mean 'pages'?"* ]]
 }
 
+@test "one in 64 look-ups and stores is timed" {
+	daemon_start
+	# One thread each: no more are begun than are timed at the end.
+	scene pages 0 fill 640 100 get 1280
+	scene pages 0 fill 63 100 get 63
+	shmallocctl cache stats pages --json | jq -e '
+	    [.[0].latency[].operation] == ["get", "store"] and
+	    .[0].latency[0].count == 20 and .[0].latency[1].count == 10 and
+	    (.[0].latency | all(.sampled_every == 64 and .sum_seconds > 0 and
+		.p50_seconds <= .p99_seconds and
+		.p99_seconds <= .most_seconds and
+		([.buckets[].n] | add) == .count))'
+	run -0 shmallocctl cache stats pages
+	grep -q '^get  *20 ' <<<"$output"
+	shmallocctl metrics | grep -qxF \
+	    'shmalloc_shared_cache_latency_seconds_count{segment="default",cache="pages",operation="store"} 10'
+}
+
 @test "list and stats read the segment while the daemon stands still" {
 	local asked
 

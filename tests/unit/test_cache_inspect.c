@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cache/inspect.h"
+#include "shm/latency.h"
 #include "tests/unit/cache_image.h"
 #include "tests/unit/fixture.h"
 
@@ -184,6 +185,37 @@ Test(cache_inspect, sums_below_nothing_are_nothing)
 	cr_assert(look());
 	cr_assert_eq(seen.stats.entries, 0);
 	cr_assert_eq(seen.stats.bytes, sizeof(struct cache_head) + table->len);
+}
+
+Test(cache_inspect, latencies_are_copied_out)
+{
+	struct cache_head *head = cache_image_head(&image);
+
+	atomic_store(&head->latency[CACHE_LATENCY_STORE][9], 5);
+	atomic_store(&head->latency_ns[CACHE_LATENCY_STORE], 77);
+	cr_assert(look());
+	cr_assert_eq(seen.latency[CACHE_LATENCY_STORE][9], 5);
+	cr_assert_eq(seen.latency_ns[CACHE_LATENCY_STORE], 77);
+	cr_assert_eq(seen.latency[CACHE_LATENCY_GET][9], 0);
+}
+
+/* The daemon reads both kinds of histogram the same way. */
+Test(cache_inspect, buckets_are_those_of_the_segment)
+{
+	for (uint64_t ns = 1; ns < UINT64_C(1) << 62; ns += ns / 7 + 1) {
+		cr_assert_eq(cache_latency_bucket(ns), shm_latency_bucket(ns));
+		cr_assert_eq(
+		    cache_latency_bucket(ns - 1), shm_latency_bucket(ns - 1));
+	}
+	for (unsigned i = 0; i < 64; i++) {
+		uint64_t ns = UINT64_C(1) << i;
+
+		cr_assert_eq(cache_latency_bucket(ns), shm_latency_bucket(ns));
+		cr_assert_eq(
+		    cache_latency_bucket(ns - 1), shm_latency_bucket(ns - 1));
+	}
+	cr_assert_eq(
+	    cache_latency_bucket(UINT64_MAX), CACHE_LATENCY_BUCKETS - 1);
 }
 
 /* Words that make trouble if anything does. */
