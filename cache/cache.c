@@ -318,7 +318,7 @@ shmalloc_cache_limit(struct shmalloc_cache *cache, uint64_t bytes)
 	if (error != 0)
 		return error;
 	atomic_store(&cache->head->limit, bytes);
-	cache_trim(cache);
+	(void)cache_trim(cache);
 	cache_exit(cache);
 	return 0;
 }

@@ -135,14 +135,19 @@ cache_evict(struct shmalloc_cache *cache, enum shmalloc_cache_count why)
 	return len;
 }
 
-void
+bool
 cache_trim(struct shmalloc_cache *cache)
 {
 	uint64_t limit =
 	    atomic_load_explicit(&cache->head->limit, memory_order_relaxed);
+	uint64_t sum = 0;
 
-	for (int i = 0; i < TRIM && limit && cache_bytes(cache) > limit; i++)
-		(void)cache_evict(cache, SHMALLOC_CACHE_EVICTED_LIMIT);
+	for (int i = 0; i < TRIM; i++) {
+		if (limit == 0 || cache_bytes(cache) <= limit)
+			return false;
+		sum += cache_evict(cache, SHMALLOC_CACHE_EVICTED_LIMIT);
+	}
+	return sum != 0;
 }
 
 /* libshmalloc looks at the readers for 32 retired objects at a time, and has no

@@ -165,7 +165,9 @@ shmalloc_cache_sweep(struct shmalloc_cache *cache)
 	 * painted, and one that ends in peace. */
 	for (int i = 0; i < 3; i++)
 		tables_sweep(cache);
-	cache_trim(cache);
+	/* Others may store all the time: not for ever. */
+	for (uint64_t i = cache_items(cache); i > 0 && cache_trim(cache); i--)
+		;
 	cache_exit(cache);
 	return 0;
 }

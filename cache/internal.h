@@ -339,8 +339,9 @@ void cache_mark(struct cache_item *item, uint32_t clear, uint32_t set);
 uint64_t cache_evict(
     struct shmalloc_cache *cache, enum shmalloc_cache_count why);
 
-/* Evict until the cache is as large as it may be, or for some while. */
-void cache_trim(struct shmalloc_cache *cache);
+/* Evict until the cache is as large as it may be, or for some while.  True:
+ * there is more to evict. */
+bool cache_trim(struct shmalloc_cache *cache);
 
 /* Evict at least LEN bytes, if there are, and have them freed.  Outside. */
 uint64_t cache_evict_memory(struct shmalloc_cache *cache, uint64_t len);

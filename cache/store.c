@@ -82,7 +82,7 @@ cache_stored(struct shmalloc_cache *cache, const struct cache_place *place)
 	if (!place->item)
 		cache_grow(cache, place->table);
 	cache_hand_move(cache);
-	cache_trim(cache);
+	(void)cache_trim(cache);
 }
 
 static int
