@@ -108,11 +108,14 @@ slot_forget(struct slot *slot, const char *why)
 static void
 reclaim_begin(struct slot *slot)
 {
+	struct shm_clients_read read = { 0 };
 	slot->state = SLOT_RECLAIMING;
 	slot->died_ms = server_now_ms();
 	slot->noticed = server_time();
 	if (!shm_client_read(&slot->segment->seg, slot->index, &slot->last))
 		memset(&slot->last, 0, sizeof slot->last);
+	read.slot[slot->index] = &slot->last;
+	shm_clients_readers(&slot->segment->seg, &read);
 }
 
 void

@@ -6,8 +6,8 @@
 #include "shm/stats.h"
 
 /* An arena is fragmented that has so much free, twice the reference size at
- * least, and hardly any of it in pieces of that size.  Less than this is what is
- * left between the objects of any heap that is in use. */
+ * least, and hardly any of it in pieces of that size.  Less than this is what
+ * is left between the objects of any heap that is in use. */
 #define FRAGMENTED_RATIO 0.9
 #define FRAGMENTED_FREE  (UINT64_C(1) << 20)
 

@@ -66,25 +66,44 @@ client_put(
 	return to;
 }
 
+/* What the segment says of the client in SLOT, and who that is. */
+static struct shm_client_stats *
+slot_read(struct call *call, const struct slot *slot)
+{
+	struct shm_client_stats *stats = pool_alloc(call->pool, sizeof *stats);
+	if (!shm_client_read(&slot->segment->seg, slot->index, stats))
+		memset(stats, 0, sizeof *stats);
+	stats->slot = slot->index;
+	stats->generation = slot->generation;
+	stats->pid = (uint32_t)slot->pid;
+	stats->uid = slot->uid;
+	stats->gid = slot->gid;
+	memcpy(stats->command, slot->command, sizeof stats->command);
+	return stats;
+}
+
+/* Those of process PID, 0: all. */
 static void
-slot_put(struct call *call, const struct slot *slot, Proto__ClientList *list)
+slots_put(struct call *call, uint32_t pid, Proto__ClientList *list)
 {
 	static const char *const states[] = {
 		[SLOT_ALIVE] = "alive",
 		[SLOT_ORPHANED] = "orphaned",
 		[SLOT_RECLAIMING] = "reclaiming",
 	};
-	struct shm_client_stats stats;
-	if (!shm_client_read(&slot->segment->seg, slot->index, &stats))
-		memset(&stats, 0, sizeof stats);
-	stats.slot = slot->index;
-	stats.generation = slot->generation;
-	stats.pid = (uint32_t)slot->pid;
-	stats.uid = slot->uid;
-	stats.gid = slot->gid;
-	memcpy(stats.command, slot->command, sizeof stats.command);
-	list->clients[list->n_clients++] =
-	    client_put(call, &stats, states[slot->state]);
+	const struct segment *segment = call->segment;
+	struct shm_clients_read *read = pool_alloc(call->pool, sizeof *read);
+	for (uint32_t i = 0; i < SHM_CLIENTS; i++) {
+		const struct slot *slot = segment->slots[i];
+		if (slot != NULL && (pid == 0 || (uint32_t)slot->pid == pid))
+			read->slot[i] = slot_read(call, slot);
+	}
+	shm_clients_readers(&segment->seg, read);
+	for (uint32_t i = 0; i < SHM_CLIENTS; i++)
+		if (read->slot[i] != NULL)
+			list->clients[list->n_clients++] =
+			    client_put(call, read->slot[i],
+				states[segment->slots[i]->state]);
 }
 
 static void
@@ -136,11 +155,7 @@ verb_clients(struct call *call)
 	proto__client_list__init(list);
 	list->clients = pool_array(call->pool, segment->n_slots + SEGMENT_PAST,
 	    sizeof(*list->clients));
-	for (uint32_t i = 0; i < SHM_CLIENTS; i++) {
-		const struct slot *slot = segment->slots[i];
-		if (slot != NULL && (pid == 0 || (uint32_t)slot->pid == pid))
-			slot_put(call, slot, list);
-	}
+	slots_put(call, pid, list);
 	for (uint32_t i = 0; i < SEGMENT_PAST; i++)
 		if (past_is_listed(&segment->past[i], pid))
 			past_put(call, &segment->past[i], list);

@@ -140,9 +140,20 @@ struct shm_client_stats {
 	uint32_t threads;
 };
 
-/* The client in SLOT; false if the slot is free. */
+/* The client in SLOT, all but `threads` and `reader_lag`, which are 0; false if
+ * the slot is free. */
 bool shm_client_read(
     struct shm_seg *seg, uint32_t slot, struct shm_client_stats *ret_client);
+
+/* By slot; NULL: not asked for. */
+struct shm_clients_read {
+	struct shm_client_stats *slot[SHM_CLIENTS];
+};
+
+/* Add `threads` and `reader_lag` to those clients, by one pass over all that
+ * may read, which there are many of: not one for each client. */
+void shm_clients_readers(
+    const struct shm_seg *seg, const struct shm_clients_read *clients);
 
 /* ---- The walker ---------------------------------------------------------- */
 

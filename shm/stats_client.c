@@ -1,5 +1,5 @@
 /*
- * shm_client_read() of shm/stats.h: what one client holds, by its counters.
+ * What clients hold, by their counters (shm/stats.h), and how they read.
  */
 #include <string.h>
 
@@ -48,17 +48,19 @@ counters_copy(struct shm_client_stats *out, struct shm_client *client)
 		out->failures[i] = shm_load(&client->failures[i]);
 }
 
-/* How many threads it has, and how far its oldest reader is behind. */
-static void
-threads_count(const struct shm_seg *seg, struct shm_client_stats *out)
+void
+shm_clients_readers(
+    const struct shm_seg *seg, const struct shm_clients_read *clients)
 {
-	uint64_t owner = shm_pin_owner(out->slot, out->generation);
 	uint64_t now = shm_get(&seg->super->epoch);
 
 	for (uint32_t i = 0; (i = shm_reader_next(seg, i)) != 0;) {
 		uint64_t by, epoch = shm_reader_epoch(seg, i, &by);
+		uint32_t slot = shm_owner_slot(by);
+		struct shm_client_stats *out =
+		    slot < SHM_CLIENTS ? clients->slot[slot] : NULL;
 
-		if (by != owner)
+		if (!out || by != shm_pin_owner(slot, out->generation))
 			continue;
 		out->threads++;
 		if (epoch && epoch <= now && now - epoch >= out->reader_lag)
@@ -90,6 +92,5 @@ shm_client_read(
 	text_copy(out->label, client->label);
 	text_copy(out->command, client->command);
 	counters_copy(out, client);
-	threads_count(seg, out);
 	return true;
 }

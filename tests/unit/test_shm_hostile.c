@@ -227,7 +227,8 @@ static void
 all_read(void)
 {
 	struct shm_stats stats;
-	struct shm_client_stats client;
+	struct shm_client_stats client[8];
+	struct shm_clients_read read = { 0 };
 	uint64_t sum = 0;
 
 	cr_assert_eq(shm_stats_read(seg, false, &stats), 0);
@@ -237,7 +238,9 @@ all_read(void)
 		shm_stats_release(&stats);
 	}
 	for (uint32_t i = 0; i < 8; i++)
-		(void)shm_client_read(seg, i, &client);
+		if (shm_client_read(seg, i, &client[i]))
+			read.slot[i] = &client[i];
+	shm_clients_readers(seg, &read);
 	if (shm_walk(seg, -1, piece_ignore, &sum) == 0)
 		cr_assert_eq(sum % SHM_REGION, 0);
 	cr_assert_geq(shm_check(seg, false, NULL, NULL), SHM_ERETRY);

@@ -271,21 +271,40 @@ Test(stats, a_failed_allocation_is_counted_where_it_began)
 	cr_expect_eq(stats.arenas[0].fails, 1);
 }
 
-Test(stats, a_client_shows_its_counters_and_threads)
+Test(stats, a_client_shows_its_counters)
 {
 	struct shm_client_stats client;
 
 	shm_store(&fixture.self.client->held_bytes, 4000);
 	shm_store(&fixture.self.client->cached_bytes, -3);
-	shm_store(&fixture.seg.threads[fixture.self.thread].pin.epoch, 1);
 	cr_assert(shm_client_read(&fixture.seg, fixture.self.slot, &client));
 	cr_expect_str_eq(client.label, "self");
 	cr_expect_eq(client.held_bytes, 4000);
 	cr_expect_eq(client.cached_bytes, 0);
-	cr_expect_eq(client.threads, 1);
-	cr_expect_gt(client.reader_lag, 0);
-	shm_store(&fixture.seg.threads[fixture.self.thread].pin.epoch, 0);
 	cr_expect_not(shm_client_read(&fixture.seg, 77, &client));
 	cr_expect_not(shm_client_read(&fixture.seg, SHM_CLIENTS, &client));
 	shm_store(&fixture.self.client->held_bytes, 0);
+}
+
+Test(stats, one_pass_over_the_readers_serves_all_clients)
+{
+	static struct shm_clients_read read;
+	struct shm_client_stats self, other;
+
+	shm_store(&fixture.seg.threads[fixture.self.thread].pin.epoch, 1);
+	cr_assert(shm_client_read(&fixture.seg, fixture.self.slot, &self));
+	cr_assert(shm_client_read(&fixture.seg, fixture.other.slot, &other));
+	read.slot[fixture.self.slot] = &self;
+	read.slot[fixture.other.slot] = &other;
+	shm_clients_readers(&fixture.seg, &read);
+	cr_expect_eq(self.threads, 1);
+	cr_expect_gt(self.reader_lag, 0);
+	cr_expect_eq(other.threads, 1);
+	cr_expect_eq(other.reader_lag, 0);
+	/* One of another generation is another client. */
+	other.generation++;
+	other.threads = 0;
+	shm_clients_readers(&fixture.seg, &read);
+	cr_expect_eq(other.threads, 0);
+	shm_store(&fixture.seg.threads[fixture.self.thread].pin.epoch, 0);
 }
