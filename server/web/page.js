@@ -311,6 +311,30 @@ const charts = [
 			quantile(now, past[0]?.latency[i], 0.99)])), true),
 ];
 
+/* ---- Shared caches ------------------------------------------------------- */
+
+/* As many as the charts have colours. */
+const CACHES = 6;
+
+const caches_of = (stats) => stats?.caches ?? [];
+
+/* What the cache NOW was when the oldest of the last answers was made. */
+const cache_before = (now) =>
+	caches_of(past[0]).find((cache) => cache.cache === now.cache &&
+	    cache.created === now.created);
+
+/* Its hits of all look-ups of late; null if there were none. */
+function hit_ratio(now) {
+	const old = cache_before(now);
+	const hits = now.hits - (old?.hits ?? now.hits);
+	const all = hits + now.misses - (old?.misses ?? now.misses);
+	return all > 0 ? hits / all : null;
+}
+
+charts.push(new Chart("hit-ratios", percent, 1, (s) =>
+	Object.fromEntries(caches_of(s).slice(0, CACHES).map((cache) =>
+	    [cache.cache, hit_ratio(cache)]))));
+
 /* ---- Tables -------------------------------------------------------------- */
 
 /*
@@ -459,6 +483,35 @@ const latencies = new Table("latencies", [
 	{ title: "Sum", value: (l) => l.sum_seconds, look: short_time,
 	    class: "n less" },
 ], () => "");
+
+const get_p99_of = (cache) =>
+	cache.latency.find((l) => l.operation === "get")?.p99_seconds ?? null;
+
+const caches = new Table("caches", [
+	{ title: "Cache", value: (c) => c.cache, look: text },
+	{ title: "Entries", value: (c) => c.entries, look: count,
+	    class: "n less" },
+	{ title: "Used", value: (c) => c.used_bytes, look: bytes, class: "n" },
+	{ title: "Of limit", value: (c) => c.limit_bytes > 0
+	    ? c.used_bytes / c.limit_bytes : null, look: percent,
+	    class: "n less" },
+	{ title: "Hit ratio", value: (c) => c.hit_ratio, look: percent,
+	    class: "n" },
+	{ title: "Hits", value: (c) => c.hits, look: count, class: "n less" },
+	{ title: "Misses", value: (c) => c.misses, look: count,
+	    class: "n less" },
+	{ title: "Evicted", value: (c) => c.evicted.limit + c.evicted.memory +
+	    c.evicted.place, look: count, class: "n less" },
+	{ title: "For memory", value: (c) => c.evicted.memory, look: count,
+	    class: "n less" },
+	{ title: "Expired", value: (c) => c.expired, look: count,
+	    class: "n less" },
+	{ title: "Median age", value: (c) => c.age_median_seconds,
+	    look: duration, class: "n less" },
+	{ title: "Get P99", value: get_p99_of, look: short_time,
+	    class: "n less" },
+	{ title: "Failed", value: (c) => c.failed, look: count, class: "n" },
+], (c) => c.failed > (cache_before(c)?.failed ?? c.failed) ? "alarm" : "");
 
 const ALARMS = ["quarantine", "misuse", "failure", "evict", "orphan"];
 
@@ -631,6 +684,8 @@ function stats_put(s) {
 	tiles_put(s);
 	daemon_put(s);
 	latencies.put(s.latency);
+	$("shared-caches").hidden = caches_of(s).length === 0;
+	caches.put(caches_of(s));
 	for (const chart of charts)
 		chart.add(s.time, chart.values_of(s, before ?? undefined, dt));
 	before = s;

@@ -3,6 +3,7 @@ load helper
 
 setup_file() {
 	holder_build
+	client_build cache_scene.c
 }
 
 setup() {
@@ -14,7 +15,11 @@ teardown() {
 	daemon_stop
 }
 
-# Two clients that hold something.
+scene() {
+	"$BATS_FILE_TMPDIR/cache_scene" "$@"
+}
+
+# Two clients that hold something, and two caches.
 clients_start() {
 	holder_start
 	holder_tell alloc 1000 300
@@ -22,6 +27,8 @@ clients_start() {
 	holder_start
 	holder_tell alloc 100000 20
 	holder_tell sieve
+	scene pages 300000 fill 600 1000 get 600
+	scene '<b>bold</b>' 0 fill 10 10
 }
 
 # A person's visit: web SCENARIO [ARGUMENT...]

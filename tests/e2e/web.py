@@ -77,6 +77,20 @@ async def values(page, base):
     shown = (await column(page, "latencies", "P99"))[:5]
     claim([float(p or 0) for p in shown] ==
           [o["p99_seconds"] or 0 for o in latency[:5]], "P99 are", shown)
+    caches = ctl("cache", "list")
+    claim([c["cache"] for c in caches] == ["<b>bold</b>", "pages"], caches)
+    for title, expected in {
+        "Cache": [c["cache"] for c in caches],
+        "Entries": [c["entries"] for c in caches],
+        "Used": [c["used_bytes"] for c in caches],
+        "Hits": [c["hits"] for c in caches],
+        "Evicted": [sum(c["evicted"].values()) for c in caches],
+        "Expired": [c["expired"] for c in caches],
+    }.items():
+        shown = await column(page, "caches", title)
+        claim(shown == [str(e) for e in expected], title, "is", shown)
+    claim(await page.js('document.querySelector("#caches b") === null'),
+          "a cache's name became markup")
     shown = await column(page, "events", "What")
     told = [e["text"] for e in ctl("events")["events"]]
     claim(shown == told[::-1][:20], "events are", shown)
@@ -133,6 +147,7 @@ async def clicks(page, base):
     await page.key("w")
     await page.wait('document.getElementById("version").textContent'
                     '.includes("segment web ")')
+    await page.wait('document.getElementById("shared-caches").hidden')
     limit = ctl("--segment", "web", "stats")["segment"]["limit_bytes"]
     claim(await value(page, "#in-use-of") == str(limit), "not web's limit")
 
