@@ -1,4 +1,4 @@
-/* `cache get`, `delete` and `clear`: an entry of a cache, or all. */
+/* `cache get`, `delete`, `clear` and `limit`: an entry of a cache, or all. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "client/ctl/command.h"
 #include "client/ctl/escape.h"
 #include "client/ctl/json.h"
+#include "client/ctl/look.h"
 #include "client/ctl/text.h"
 
 /* ---- get ----------------------------------------------------------------- */
@@ -182,4 +183,75 @@ cache_clear_run(struct ctl *ctl, int argc, char **argv)
 		printf("cache %s cleared, %llu entries deleted\n", name,
 		    (unsigned long long)n);
 	return EXIT_OK;
+}
+
+/* ---- limit --------------------------------------------------------------- */
+
+static const char *
+limit_text(const struct look *look, char buf[QUANTITY_LEN], uint64_t limit)
+{
+	return limit == 0 ? "none" : look_bytes(look, buf, limit);
+}
+
+static void
+limit_say(
+    const struct ctl *ctl, const char *cache, uint64_t before, uint64_t limit)
+{
+	char name[128], old[QUANTITY_LEN], new[QUANTITY_LEN];
+
+	text_safe(name, sizeof(name), cache);
+	if (ctl->opt.json)
+		json_print(cache_memory(json_pack("{s:s, s:I, s:I}", "cache",
+			       name, "limit_bytes", (json_int_t)limit,
+			       "before_bytes", (json_int_t)before)),
+		    false);
+	else
+		printf("limit of cache %s  %s -> %s\n", name,
+		    limit_text(&ctl->look, old, before),
+		    limit_text(&ctl->look, new, limit));
+}
+
+/* Change it, unless its tables alone are larger: then it could store nothing.
+ */
+static int
+limit_set(struct ctl *ctl, const char *name, struct shmalloc_cache *cache,
+    uint64_t limit)
+{
+	char is[QUANTITY_LEN], least[QUANTITY_LEN];
+	struct shmalloc_cache_stats stats;
+	int r = shmalloc_cache_stats(cache, &stats);
+
+	if (r == 0 && limit != 0 && limit <= stats.table_bytes) {
+		text_error("cache %s: %s is no more than its table alone has, "
+			   "%s (unchanged)",
+		    name, look_bytes(&ctl->look, is, limit),
+		    look_bytes(&ctl->look, least, stats.table_bytes));
+		return EXIT_REJECTED;
+	}
+	if (r == 0)
+		r = shmalloc_cache_limit(cache, limit);
+	if (r != 0)
+		return cache_fail(name, r);
+	limit_say(ctl, name, stats.limit, limit);
+	return EXIT_OK;
+}
+
+int
+cache_limit_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct cache_opened opened;
+	uint64_t limit;
+	int r;
+
+	(void)argc;
+	if (!quantity_parse_bytes(argv[1], &limit) || limit > INT64_MAX) {
+		text_error("cache limit: '%s' is no size", argv[1]);
+		return EXIT_USAGE;
+	}
+	r = cache_open(ctl, argv[0], &opened);
+	if (r != EXIT_OK)
+		return r;
+	r = limit_set(ctl, argv[0], opened.cache, limit);
+	cache_opened_close(&opened);
+	return r;
 }

@@ -71,6 +71,8 @@ const struct command command_table[COMMANDS] = {
 	    cache_delete_run, "delete an entry" },
 	[COMMAND_CACHE_CLEAR] = { "cache", "clear", "NAME", 1, 1,
 	    cache_clear_run, "delete all entries" },
+	[COMMAND_CACHE_LIMIT] = { "cache", "limit", "NAME SIZE", 2, 2,
+	    cache_limit_run, "change what a cache may have; 0: no limit" },
 	[COMMAND_METRICS] = { "metrics", NULL, "", 0, 0, metrics_run,
 	    "the statistics of all segments for Prometheus" },
 	[COMMAND_SCHEMA] = { "schema", NULL, "[COMMAND]", 0, 2, schema_run,

@@ -38,6 +38,7 @@ enum command_id {
 	COMMAND_CACHE_KEYS,
 	COMMAND_CACHE_DELETE,
 	COMMAND_CACHE_CLEAR,
+	COMMAND_CACHE_LIMIT,
 	COMMAND_METRICS,
 	COMMAND_SCHEMA,
 	COMMAND_COMPLETION,
@@ -100,6 +101,7 @@ int cache_get_run(struct ctl *ctl, int argc, char **argv);
 int cache_keys_run(struct ctl *ctl, int argc, char **argv);
 int cache_delete_run(struct ctl *ctl, int argc, char **argv);
 int cache_clear_run(struct ctl *ctl, int argc, char **argv);
+int cache_limit_run(struct ctl *ctl, int argc, char **argv);
 int metrics_run(struct ctl *ctl, int argc, char **argv);
 int schema_run(struct ctl *ctl, int argc, char **argv);
 int completion_run(struct ctl *ctl, int argc, char **argv);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/ctl/doctor.h"
+#include "client/ctl/doctor_caches.h"
 #include "client/ctl/look.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -456,6 +457,11 @@ static const struct {
 	    "cannot grow instead" },
 	{ "caches", caches_rule,
 	    "other processes get this memory only when an allocation fails" },
+	{ "stores", doctor_stores_rule,
+	    "all that the cache could evict did not make room: others fill "
+	    "the segment" },
+	{ "unlimited", doctor_greed_rule,
+	    "others' allocations fail, and they evict nothing" },
 	{ "readers", readers_rule,
 	    "what was retired is free only when all who read before have "
 	    "left" },

@@ -195,7 +195,7 @@ ageless() {
 	[ "$(cache_figure pages .hits)" = 0 ]
 	local command
 	for command in 'get other x' 'keys other' 'delete other x' \
-	    'clear other --yes'; do
+	    'clear other --yes' 'limit other 1M'; do
 		# A command is a list of words.
 		# shellcheck disable=SC2086
 		run -5 --separate-stderr shmallocctl cache $command
@@ -263,5 +263,37 @@ ageless() {
 	[ "${#lines[@]}" = 5 ]
 	run -4 nobody cache delete pages key:1
 	run -4 nobody cache clear pages --yes
+	run -4 nobody cache limit pages 1M
 	[ "$(cache_figure pages .entries)" = 5 ]
+}
+
+@test "limit changes what a cache may have, and stores keep to it" {
+	daemon_start
+	scene pages 0 fill 600 1000
+	(($(cache_figure pages .used_bytes) > 1200000))
+	run -0 shmallocctl cache limit pages 800K
+	[ "$output" = 'limit of cache pages  none -> 819200' ]
+	[ "$(cache_figure pages .limit_bytes)" = 819200 ]
+	scene pages 0 fill 600 100
+	(($(cache_figure pages .used_bytes) <= 819200))
+	run -5 --separate-stderr shmallocctl cache limit pages 100K
+	[ -z "$output" ]
+	[[ $stderr == *'its table alone has'*'(unchanged)'* ]]
+	[ "$(cache_figure pages .limit_bytes)" = 819200 ]
+	run -0 shmallocctl cache limit pages 0 --json
+	jq -e '.cache == "pages" and .limit_bytes == 0 and
+	    .before_bytes == 819200' <<<"$output"
+	[ "$(cache_figure pages .limit_bytes)" = 0 ]
+}
+
+@test "doctor names a cache that has taken all there was" {
+	daemon_start --size 16M
+	scene greedy 0 fill 400 100000
+	(($(cache_figure greedy .evicted.memory) > 100))
+	run shmallocctl doctor --json
+	jq -e '.findings[] | select(.rule == "unlimited") |
+	    .run == "shmallocctl cache limit greedy SIZE"' <<<"$output"
+	shmallocctl cache limit greedy 8M
+	run shmallocctl doctor --json
+	jq -e '[.findings[].rule] | index("unlimited") == null' <<<"$output"
 }

@@ -83,6 +83,7 @@ commands()
 	run -2 shmallocctl segment create
 	run -2 shmallocctl segment create x
 	run -2 shmallocctl cache get x
+	run -2 shmallocctl cache limit x large
 	run -2 shmallocctl cache get x 'a\q'
 	run -2 shmallocctl cache delete x 'a\x0'
 	run -2 shmallocctl help nothing
@@ -129,7 +130,7 @@ commands()
 	    'segment create x --size 1M' 'segment destroy x --yes' roots
 	    'roots --remove x --yes' metrics 'cache list' 'cache stats'
 	    'cache get x y' 'cache keys x' 'cache delete x y'
-	    'cache clear x --yes')
+	    'cache clear x --yes' 'cache limit x 1M')
 	local word
 
 	for word in "${words[@]}"; do

@@ -20,6 +20,8 @@ static Proto__Activity activity;
 static Proto__Fragmentation frag;
 static Proto__Unusable unusable, *unusables[1] = { &unusable };
 static Proto__ArenaStats arena, *arenas[1] = { &arena };
+static Proto__CacheStats cache, *caches[1] = { &cache };
+static Proto__Evictions evicted;
 static Proto__ClientList clients;
 static Proto__ClientInfo client, *client_list[1] = { &client };
 static Proto__LockList locks;
@@ -28,7 +30,8 @@ static Proto__ParameterList parameters;
 static Proto__Parameter parameter, *parameter_list[1] = { &parameter };
 static char ok_word[] = "ok", sick_word[] = "sick", alive_word[] = "alive",
 	    reclaiming_word[] = "reclaiming", stopped_word[] = "stopped",
-	    daemon_word[] = "daemon", check_name[] = "check.level";
+	    daemon_word[] = "daemon", check_name[] = "check.level",
+	    cache_name[] = "pages", shell_name[] = "p; reboot";
 
 static void
 stats_make(void)
@@ -42,6 +45,8 @@ stats_make(void)
 	proto__fragmentation__init(&frag);
 	proto__unusable__init(&unusable);
 	proto__arena_stats__init(&arena);
+	proto__cache_stats__init(&cache);
+	proto__evictions__init(&evicted);
 	SET(stats, time, 1000.0);
 	SET(segment, limit_bytes, 256 * MIB);
 	SET(segment, size_bytes, 128 * MIB);
@@ -69,6 +74,13 @@ stats_make(void)
 	arena.state = ok_word;
 	stats.n_arenas = 1;
 	stats.arenas = arenas;
+	cache.cache = cache_name;
+	SET(cache, stores, 1000000);
+	SET(cache, used_bytes, 50 * MIB);
+	SET(cache, limit_bytes, 64 * MIB);
+	cache.evicted = &evicted;
+	stats.n_caches = 1;
+	stats.caches = caches;
 }
 
 static void
@@ -309,4 +321,36 @@ Test(doctor, checks_that_slow_everything_are_told)
 	SET(parameter, value, 2);
 	EXPECT("debugging", DOCTOR_WARNING);
 	cr_expect_str_eq(last.run, "shmallocctl tune reset check.level");
+}
+
+Test(doctor, stores_that_fail_count_by_their_share)
+{
+	SET(cache, failed, 900);
+	EXPECT_OK();
+	SET(cache, failed, 2000);
+	EXPECT("stores", DOCTOR_WARNING);
+	cr_expect_not_null(strstr(last.evidence, "pages"));
+	SET(cache, failed, 100000);
+	EXPECT("stores", DOCTOR_CRITICAL);
+	SET(cache, stores, 0);
+	SET(cache, failed, 99);
+	EXPECT_OK();
+}
+
+Test(doctor, a_cache_that_takes_all_there_is_wants_a_limit)
+{
+	SET(evicted, memory, 20000);
+	EXPECT_OK();
+	SET(cache, limit_bytes, 0);
+	EXPECT("unlimited", DOCTOR_WARNING);
+	cr_expect_str_eq(last.run, "shmallocctl cache limit pages SIZE");
+	/* What people paste is no client's. */
+	cache.cache = shell_name;
+	EXPECT("unlimited", DOCTOR_WARNING);
+	cr_expect_str_eq(last.run, "shmallocctl cache limit NAME SIZE");
+	SET(evicted, memory, 9000);
+	EXPECT_OK();
+	SET(cache, stores, 100);
+	SET(evicted, memory, 99);
+	EXPECT_OK();
 }
