@@ -1,7 +1,7 @@
-/* A histogram of how long single operations take: see bench/cell.h. */
+/* A histogram of how long single operations take: see bench/tails.h. */
 #include <time.h>
 
-#include "bench/cell.h"
+#include "bench/tails.h"
 
 uint64_t
 tails_now(void)
