@@ -11,7 +11,7 @@ teardown() {
 	daemon_stop
 }
 
-@test "the demo verifies everything on the machine's package database" {
+@test "the demo verifies everything on the machine's documentation" {
 	run "$examples/demo.sh" "$SHMALLOC_BUILD"
 	grep -v '^ok' <<<"$output" >&2
 	((status == 0))
@@ -19,22 +19,29 @@ teardown() {
 	[ "$(grep -c '^ok - ' <<<"$output")" = "${lines[-1]%% *}" ]
 }
 
-@test "the demo takes text files by line, other files and folders as a whole" {
-	run "$examples/demo.sh" "$SHMALLOC_BUILD" /etc/services \
-	    /bin/true /usr/share/doc/bash
+@test "the demo serves a folder that is named, whatever its files are called" {
+	local i folder="$BATS_TEST_TMPDIR/a folder"
+
+	mkdir -p "$folder/b c"
+	for ((i = 1; i <= 150; i++)); do
+		head -c $((i * 400)) /dev/urandom >"$folder/b c/$i"' "%41&ü.txt'
+	done
+	run "$examples/demo.sh" "$SHMALLOC_BUILD" "$folder"
 	grep -v '^ok' <<<"$output" >&2
 	((status == 0))
 	[[ ${lines[-1]} =~ ^[1-9][0-9]*\ passed,\ 0\ failed,\ 0\ skipped$ ]]
 }
 
-@test "the demo refuses files that hold too few records" {
-	echo one >"$BATS_TEST_TMPDIR/few"
-	run -1 "$examples/demo.sh" "$SHMALLOC_BUILD" "$BATS_TEST_TMPDIR/few"
-	[[ $output == *'only 1 records; name more files, or a folder'* ]]
+@test "the demo refuses a folder that holds too few files" {
+	echo one >"$BATS_TEST_TMPDIR/one"
+	run -1 "$examples/demo.sh" "$SHMALLOC_BUILD" "$BATS_TEST_TMPDIR"
+	[[ $output == *'only 1 files; name a folder that has more'* ]]
+	[ "${lines[-1]}" = '0 passed, 1 failed, 0 skipped' ]
 }
 
 @test "the demo leaves nothing behind when it is interrupted" {
 	export TMPDIR=$BATS_TEST_TMPDIR
+	# While the load runs.
 	timeout --signal=INT 3 "$examples/demo.sh" "$SHMALLOC_BUILD" || true
 	[ -z "$(ls "$TMPDIR")" ]
 	# Command lines of all that runs.
@@ -81,6 +88,24 @@ example_build() {
 	# The tally.
 	wait_for figure_is .objects 1
 	[ "$(figure .bytes.in_use_chunks)" -lt 1000 ]
+}
+
+@test "crowd: the table shows right bytes only, and nothing is left of it" {
+	daemon_start
+	# shellcheck disable=SC2046,SC2086
+	${CC:-cc} -std=gnu17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
+	    -Werror -I "$examples/.." -o "$BATS_TEST_TMPDIR/crowd" \
+	    "$examples/crowd.c" "$examples/cache.c" \
+	    $(pkg-config --cflags --libs shmalloc libxxhash)
+	run -0 "$BATS_TEST_TMPDIR/crowd" 4 20000
+	echo "$output" >&2
+	[ "${lines[0]}" = 'a worker was killed: another takes its place' ]
+	# Entries were evicted, and left while they were being read.
+	[[ ${lines[1]} =~ ^[1-9][0-9]*\ look-ups,\ [1-9][0-9]*\ found,\ [1-9][0-9]*\ of ]]
+	[[ ${lines[1]} == *', 0 wrong' ]]
+	[[ ${lines[2]} =~ ^[1-9][0-9]*\ entries,\ ([0-9]+)\ of\ ([0-9]+)\ bytes$ ]]
+	((BASH_REMATCH[1] <= BASH_REMATCH[2] + 4 * 8192))
+	wait_for figure_is .objects 0
 }
 
 @test "pipeline: each message arrives once, in order, and nothing is left" {
