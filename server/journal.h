@@ -2,8 +2,10 @@
  * The last things that happened, for `events`: who attached, died, came back as
  * memory, what was tuned, repaired, put out of service, and what failed.
  *
- * Each has a number, from 1 on in each daemon's life, so whoever asks again for
- * what came after a number misses nothing, or learns how much.  The ring holds
+ * Each has a number, from 1 on, so whoever asks again for what came after a
+ * number misses nothing, or learns how much.  They lie in a file of memory that
+ * is kept (server/store.h), so that the last words of a daemon that is killed
+ * are there for who asks the next one, whose numbers go on.  The ring holds
  * JOURNAL_LEN of them; what a client can cause as often as it likes is counted
  * over a second, and not noted one by one (server/watch.c).
  *
@@ -56,6 +58,17 @@ struct journal_entry {
 struct segment;
 struct slot;
 
+#define JOURNAL_KEPT "journal/1"
+
+/*
+ * Go on in the file FD, which is owned from here on, or, if that is -1 or no
+ * such file, in a new one.  True: it is FD.
+ */
+bool journal_open(int fd);
+
+/* The file, which stays the journal's; -1: there is none. */
+int journal_fd(void);
+
 /* Note that something happened to SEGMENT (or NULL: to none), or to SLOT of it
  * (or NULL). */
 void journal_note(enum journal_kind kind, const struct segment *segment,
@@ -65,8 +78,8 @@ void journal_note(enum journal_kind kind, const struct segment *segment,
 /* The number of the last entry, 0 if there is none. */
 uint64_t journal_last(void);
 
-/* When the first was noted, seconds since the epoch: tells one daemon's numbers
- * from another's. */
+/* When the first was noted, seconds since the epoch: tells numbers that go on
+ * from others. */
 double journal_began(void);
 
 /* The entry NUMBER, or NULL: it is gone, or not there yet. */

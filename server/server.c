@@ -313,6 +313,19 @@ before_log(const struct keeper_legacy *legacy)
 		    legacy->n_crashes, KEEPER_CRASHES);
 }
 
+/* The events of the daemon before, or a place for ours. */
+static void
+journal_take(struct server *server, struct kept_list *kept)
+{
+	struct kept *entry = kept_get(kept, JOURNAL_KEPT);
+	int fd = entry != NULL ? kept_take(entry, 0) : -1;
+	if (journal_open(fd))
+		return;
+	if (fd >= 0)
+		store_remove(&server->store, JOURNAL_KEPT);
+	store_journal(&server->store);
+}
+
 static int
 server_start(struct server *server, struct keeper_legacy *legacy)
 {
@@ -331,6 +344,7 @@ server_start(struct server *server, struct keeper_legacy *legacy)
 	error = dir_open(server, kept);
 	if (error != 0)
 		return error;
+	journal_take(server, kept);
 	error = segments_open(server, kept);
 	if (error == 0)
 		error = listeners_open(server, kept);

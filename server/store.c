@@ -12,6 +12,7 @@
 #endif
 
 #include "server/http.h"
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "server/slot.h"
@@ -315,6 +316,14 @@ store_lock(struct store *store, const struct server *server)
 }
 
 void
+store_journal(struct store *store)
+{
+	int fd = journal_fd();
+	if (fd >= 0)
+		store_put(store, JOURNAL_KEPT, &fd, 1);
+}
+
+void
 store_listener(struct store *store, const struct listener *listener)
 {
 	char name[KEPT_NAME];
@@ -419,6 +428,7 @@ store_server(struct store *store, struct server *server)
 		&server->control, &server->control_ro, &server->keeper };
 	struct segment *segment;
 	store_lock(store, server);
+	store_journal(store);
 	for (size_t i = 0; i < 3; i++)
 		if (listeners[i]->fd >= 0)
 			store_listener(store, listeners[i]);

@@ -3,6 +3,7 @@
  * manager's descriptor store.
  *
  *	lock/MADE                                the directory's lock
+ *	journal/1                                the last events
  *	socket/NAME                              a listening socket; http, too
  *	segment/ID/NAME/MODE/UID/GID/SIZE/SECOND its memory, and the pins'
  *	evict/ID/MS                              reader.evict_ms, if an operator
@@ -74,6 +75,7 @@ void store_say_alive(void);
 /* ---- Of what the server has ---------------------------------------------- */
 
 void store_lock(struct store *store, const struct server *server);
+void store_journal(struct store *store);
 void store_listener(struct store *store, const struct listener *listener);
 void store_segment(struct store *store, const struct segment *segment);
 void store_segment_remove(struct store *store, const struct segment *segment);

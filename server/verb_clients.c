@@ -101,9 +101,8 @@ slots_put(struct call *call, uint32_t pid, Proto__ClientList *list)
 	shm_clients_readers(&segment->seg, read);
 	for (uint32_t i = 0; i < SHM_CLIENTS; i++)
 		if (read->slot[i] != NULL)
-			list->clients[list->n_clients++] =
-			    client_put(call, read->slot[i],
-				states[segment->slots[i]->state]);
+			list->clients[list->n_clients++] = client_put(call,
+			    read->slot[i], states[segment->slots[i]->state]);
 }
 
 static void

@@ -2,7 +2,9 @@
  * `events`: what happened last, and with -f what happens next.
  *
  * To follow is to ask again for what came after the last number seen; a daemon
- * that was killed is followed by its successor, whose numbers begin anew.
+ * that was killed is followed by its successor, which knows the events of
+ * before and goes on with their numbers, if the keeper lives.  Else they begin
+ * anew.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,8 +22,9 @@
 
 /* Where a follower is. */
 struct follow {
-	double began;  /* the daemon's, whose numbers these are */
+	double began;  /* of these numbers */
 	uint64_t last; /* seen */
+	uint64_t pid;  /* of the daemon */
 };
 
 /* 2026-01-31T12:00:00.250 */
@@ -108,40 +111,42 @@ poll_sleep(void)
 	nanosleep(&wait, NULL);
 }
 
-/* Whether LIST is of another daemon than the one followed, which is said. */
-static bool
-is_another(const struct follow *follow, const struct shmalloc_record *list)
+/* Say so if LIST is of another daemon than the one followed. */
+static void
+another_tell(struct follow *follow, const struct shmalloc_record *list)
 {
-	double began = look_double(list, "began", 0);
+	uint64_t pid = look_uint(list, "pid", 0);
 
-	if (follow->began == 0 || began == follow->began)
-		return false;
-	text_hint(
-	    "another daemon goes on, pid %" PRIu64, look_uint(list, "pid", 0));
-	return true;
+	if (follow->pid != 0 && pid != follow->pid)
+		text_hint("another daemon goes on, pid %" PRIu64, pid);
+	follow->pid = pid;
 }
 
 /*
- * Ask for what FOLLOW has not seen, and print it.  With another daemon all of
- * its events are new: it is asked again.
+ * Ask for what FOLLOW has not seen, and print it.  With other numbers all
+ * events are new: it is asked again.
  */
 static int
 follow_turn(struct ctl *ctl, struct follow *follow)
 {
 	const struct shmalloc_record *list;
 	struct shmalloc_reply *reply;
+	double began;
 	int r = shmalloc_control_events(
 	    ctl->control, ctl->opt.segment, follow->last, 0, &reply);
 
 	if (r < 0)
 		return r;
 	list = shmalloc_control_root(reply);
-	if (is_another(follow, list)) {
-		*follow = (struct follow){ look_double(list, "began", 0), 0 };
+	another_tell(follow, list);
+	began = look_double(list, "began", 0);
+	if (follow->began != 0 && began != follow->began) {
+		follow->began = began;
+		follow->last = 0;
 		shmalloc_control_free(reply);
 		return 0;
 	}
-	follow->began = look_double(list, "began", 0);
+	follow->began = began;
 	follow->last = look_uint(list, "last", follow->last);
 	list_print(ctl, list);
 	shmalloc_control_free(reply);
@@ -162,7 +167,7 @@ follow_again(struct ctl *ctl)
 static int
 follow_run(struct ctl *ctl)
 {
-	struct follow follow = { 0, 0 };
+	struct follow follow = { 0 };
 	bool is_again = false;
 
 	for (;;) {

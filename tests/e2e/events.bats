@@ -129,6 +129,29 @@ follow() {
 	kill -0 "$follower"
 }
 
+@test "the last words of a killed daemon are told by the next" {
+	daemon_start
+	follow --json
+	# More than a follower asks for between two looks: it sleeps here.
+	kill -STOP "$follower"
+	local i pid
+	for ((i = 0; i < 20; i++)); do
+		shmallocctl tune set "decay_ms=$((i + 2))s" >/dev/null
+	done
+	server_kill
+	kill -CONT "$follower"
+	shmallocctl tune set misuse=warn
+	wait_for grep -q 'misuse ignore -> warn' "$out"
+	has_event tune '^decay_ms 20s -> 21s by uid '
+	last=$(jq -s '[.[].number] | max' "$out")
+	jq -se "[.[].number] == [range(1; $last + 1)]" "$out"
+	grep -q 'decay_ms 20s -> 21s' "$out"
+	grep -q 'another daemon goes on' "$err"
+	# One that takes over knows them, too.
+	server_kill
+	has_event tune '^decay_ms 20s -> 21s by uid '
+}
+
 @test "who follows ends with 3 when the daemon has stopped" {
 	daemon_start
 	follow

@@ -1,6 +1,7 @@
 /* The last things that happened: what is kept, what is lost, what is new. */
 #include <criterion/criterion.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/control.h"
 #include "server/journal.h"
@@ -137,4 +138,40 @@ Test(server_journal, who_it_was_is_said_and_long_words_are_cut)
 	cr_assert_str_eq(event->command, "a?b");
 	cr_assert_eq(
 	    strlen(event->text), sizeof(((struct journal_entry *)0)->text) - 1);
+}
+
+Test(server_journal, the_next_daemon_goes_on_behind_what_was_written_whole)
+{
+	struct journal_entry *half;
+	double began;
+
+	cr_assert_not(journal_open(-1));
+	notes_make(JOURNAL_LEN + 5);
+	began = journal_began();
+	/* Killed while it wrote: the number wasn't there yet. */
+	half = (struct journal_entry *)(uintptr_t)journal_get(JOURNAL_LEN + 5);
+	half->number = 0;
+	cr_assert(journal_open(journal_fd()));
+	cr_assert_eq(journal_last(), JOURNAL_LEN + 4);
+	cr_assert_float_eq(journal_began(), began, 0);
+	journal_note(JOURNAL_START, NULL, NULL, "again");
+	const Proto__EventList *list = ask(JOURNAL_LEN + 3, 0, NULL);
+	cr_assert_eq(list->n_events, 2);
+	cr_assert_str_eq(list->events[0]->text, "1028");
+	cr_assert_str_eq(list->events[1]->text, "again");
+	cr_assert_eq(ask(0, 0, NULL)->n_events, JOURNAL_LEN);
+}
+
+Test(server_journal, what_is_no_journal_is_not_gone_on_with)
+{
+	FILE *file = tmpfile();
+
+	cr_assert_not_null(file);
+	cr_assert_eq(fputs("no journal", file), 1);
+	cr_assert_eq(fflush(file), 0);
+	cr_assert_not(journal_open(dup(fileno(file))));
+	fclose(file);
+	cr_assert_eq(journal_last(), 0);
+	notes_make(1);
+	cr_assert_eq(journal_last(), 1);
 }

@@ -164,8 +164,8 @@ int shmalloc_control_latency(struct shmalloc_control *control,
  * The last things that happened to the daemon's segments (SEGMENT: to that one
  * only), "shmalloc.events/1": those with a number above AFTER, the last MOST of
  * them (0: all there are).  "last" is what to ask after next; "lost" counts
- * those after AFTER that the daemon has forgotten.  Numbers begin anew with
- * each daemon, which "began" tells apart.
+ * those after AFTER that the daemon has forgotten.  A daemon goes on with the
+ * numbers of one that was killed, if it was kept; "began" tells whether.
  */
 int shmalloc_control_events(struct shmalloc_control *control,
     const char *segment, uint64_t after, uint32_t most,
