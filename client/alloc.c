@@ -42,26 +42,62 @@ alloc_slow(struct shmalloc *heap, size_t size)
 	return off;
 }
 
-/* From a class of several sizes. */
+/* The latest chunk of a class of several sizes is too small. */
 static NOINLINE shmalloc_off
-alloc_range(struct shmalloc *heap, size_t size)
+alloc_search(struct shmalloc *heap, size_t size)
 {
 	struct cache *cache = cache_current;
-	uint32_t chunk, class;
+	uint32_t class = shm_cached_class_large(size);
 	uint64_t off;
 
-	if (size > cache->range_max || size < SHM_LARGE_MIN - SHM_GRANULE)
-		return alloc_slow(heap, size);
-	chunk = shm_cached_size(size);
-	class = shm_class(chunk);
 	cache_mark(cache);
-	off = cache_pop(cache, class, class < CACHE_EXACT ? 0 : chunk);
+	off = cache_pop(cache, class, shm_chunk_size(size));
 	if (off) {
 		cache->class[class].allocs++;
 		cache->class[class].requested += size;
 	}
 	cache_unmark(cache, heap);
 	return SHM_LIKELY(off) ? off : alloc_slow(heap, size);
+}
+
+/* From a class of several sizes. */
+static NOINLINE shmalloc_off
+alloc_range(struct shmalloc *heap, size_t size)
+{
+	struct cache *cache = cache_current;
+	struct cache_class *k;
+	_Atomic uint32_t *tag;
+	uint32_t n, word;
+	uint64_t entry, off;
+
+	if (size > cache->range_max)
+		return alloc_slow(heap, size);
+	k = &cache->class[shm_cached_class_large(size)];
+	cache_mark(cache);
+	n = k->n;
+	if (SHM_UNLIKELY(n == 0))
+		goto slow;
+	entry = k->slot[n - 1];
+	if (SHM_UNLIKELY(cache_entry_size(entry) < size + SHM_CHUNK_OVER))
+		goto search;
+	off = entry & CACHE_OFF_MASK;
+	tag = (_Atomic uint32_t *)(void *)(cache->base + off - 4);
+	word = shm_load(tag) ^ cache->cached;
+	if (SHM_UNLIKELY(word > 255))
+		goto slow;
+	shm_put(tag, word | cache->owned);
+	k->n = n - 1;
+	k->allocs++;
+	atomic_signal_fence(memory_order_seq_cst);
+	k->requested += size;
+	cache_unmark(cache, heap);
+	return off;
+search:
+	cache_unmark(cache, heap);
+	return alloc_search(heap, size);
+slow:
+	cache_unmark(cache, heap);
+	return alloc_slow(heap, size);
 }
 
 shmalloc_off
@@ -244,29 +280,27 @@ is_of_chunks(const struct cache *cache, uint64_t granule)
 	    SHM_REGION_CHUNKS;
 }
 
-/* Free the chunk at OFF, which is ours, to a class of several sizes. */
+/* Free the chunk at OFF, which is ours and has SIZE bytes, to a class of
+ * several sizes. */
 static NOINLINE void
-free_range(struct shmalloc *heap, uint64_t off)
+free_range(struct shmalloc *heap, uint64_t off, uint32_t size)
 {
 	struct cache *cache = cache_current;
-	_Atomic uint32_t *tag = shm_tag_at(cache->self.seg, off);
-	uint32_t size =
-		     shm_size(shm_chunk(cache->self.seg, off - SHM_CHUNK_HEAD)),
-		 class;
-	bool is_done = false;
+	struct shm_head *head =
+	    (struct shm_head *)(void *)(cache->base + off - 8);
+	uint32_t class = SHM_CLASSES;
 
-	class = size < SHM_CHUNK_MIN || size > SHM_CHUNK_MAX ? SHM_CLASSES
-							     : shm_class(size);
-	cache_mark(cache);
-	if (tag && class < SHM_CLASSES &&
-	    cache->class[class].n < cache->class[class].cap) {
-		shm_put(tag, cache->cached | shm_tag_check(cache->key, off));
-		cache_push(cache, class, off, size);
-		is_done = true;
-	}
-	cache_unmark(cache, heap);
-	if (!is_done)
+	if (SHM_LIKELY(size >= SHM_LARGE_MIN && size <= SHM_CHUNK_MAX))
+		class = shm_class_large(size);
+	if (SHM_UNLIKELY(class >= SHM_CLASSES ||
+		cache->class[class].n >= cache->class[class].cap)) {
 		free_slow(heap, off);
+		return;
+	}
+	cache_mark(cache);
+	shm_put(&head->tag, cache->cached | shm_tag_check(cache->key, off));
+	cache_push(cache, class, off, size);
+	cache_unmark(cache, heap);
 }
 
 /* The class of the chunk at OFF, of SIZE bytes and with TAG, if it is some
@@ -348,7 +382,7 @@ shmalloc_free(struct shmalloc *heap, shmalloc_off off)
 	}
 	if (SHM_UNLIKELY(
 		size - SHM_CHUNK_MIN >= SHM_LARGE_MIN - SHM_CHUNK_MIN)) {
-		free_range(heap, off);
+		free_range(heap, off, size);
 		return;
 	}
 	cache_mark(cache);

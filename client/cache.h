@@ -174,6 +174,13 @@ shmalloc_off cache_alloc_pages(struct cache *cache, size_t size);
 /* Note the bytes asked for in a used extent's entry. */
 void cache_note_extent(struct cache *cache, uint64_t off, size_t size);
 
+/* The bytes of the chunk that an entry of a class of several sizes names. */
+static inline uint32_t
+cache_entry_size(uint64_t entry)
+{
+	return (uint32_t)(entry >> CACHE_OFF_BITS) << 4;
+}
+
 /* Take a chunk of at least SIZE bytes out of CLASS, which holds several sizes;
  * it is OWNED.  0: there is none. */
 uint64_t cache_pop(struct cache *cache, uint32_t class, uint32_t size);

@@ -7,12 +7,6 @@
 
 #define POP_DEPTH 16u /* chunks of a class of several sizes looked at */
 
-static uint32_t
-entry_size(uint64_t entry)
-{
-	return (uint32_t)(entry >> CACHE_OFF_BITS) << 4;
-}
-
 static _Atomic uint32_t *
 tag_of(const struct cache *cache, uint64_t off)
 {
@@ -86,7 +80,7 @@ class_find(const struct cache_class *k, uint32_t size)
 	uint32_t end = k->n > POP_DEPTH ? k->n - POP_DEPTH : 0;
 
 	for (uint32_t i = k->n; i-- > end;)
-		if (entry_size(k->slot[i]) >= size)
+		if (cache_entry_size(k->slot[i]) >= size)
 			return i;
 	return UINT32_MAX;
 }

@@ -10,7 +10,7 @@
 static inline uint32_t
 shm_log2(uint64_t v)
 {
-	return 63 - (uint32_t)__builtin_clzll(v);
+	return 63 ^ (uint32_t)__builtin_clzll(v);
 }
 
 /* The chunk size for a request of SIZE bytes (at most SHM_CHUNK_MAX - 8). */
@@ -45,16 +45,21 @@ shm_bin_size(uint32_t bin)
 }
 
 /* The thread caches' class of chunks of SIZE bytes: exact below 1 KiB, then 8 a
- * doubling. */
+ * doubling.  _large: of at least SHM_LARGE_MIN. */
+static inline uint32_t
+shm_class_large(uint32_t size)
+{
+	uint32_t log = shm_log2(size);
+
+	/* The shifted size is 8 to 15, and log 10 at least. */
+	return log * 8 + (size >> (log - 3)) - (10 * 8 + 8 - 62);
+}
+
 static inline uint32_t
 shm_class(uint32_t size)
 {
-	uint32_t log;
-
-	if (SHM_LIKELY(size < SHM_LARGE_MIN))
-		return (size >> 4) - 2;
-	log = shm_log2(size);
-	return 62 + (log - 10) * 8 + (size >> (log - 3) & 7);
+	return SHM_LIKELY(size < SHM_LARGE_MIN) ? (size >> 4) - 2
+						: shm_class_large(size);
 }
 
 /* The smallest chunk of CLASS. */
@@ -96,6 +101,16 @@ shm_cached_size(uint64_t size)
 	return chunk <= SHM_ROUND
 	    ? chunk
 	    : shm_class_size(shm_class(chunk - SHM_GRANULE) + 1);
+}
+
+/* The class of that chunk, which has SHM_LARGE_MIN bytes at least. */
+static inline uint32_t
+shm_cached_class_large(uint64_t size)
+{
+	uint32_t chunk = shm_chunk_size(size);
+	uint32_t is_round = chunk > SHM_ROUND;
+
+	return shm_class_large(chunk - is_round * SHM_GRANULE) + is_round;
 }
 
 /* The bin of free extents of PAGES pages: exact below 64, then 8 a doubling. */

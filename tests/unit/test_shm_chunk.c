@@ -57,6 +57,14 @@ Test(chunk, a_classs_smallest_chunk_is_of_that_class_and_one_less_is_not)
 	}
 }
 
+Test(chunk, a_large_requests_class_is_that_of_its_chunk)
+{
+	for (uint64_t size = SHM_LARGE_MIN - SHM_CHUNK_OVER; size <= 262144;
+	     size++)
+		cr_assert_eq(shm_cached_class_large(size),
+		    shm_class(shm_cached_size(size)));
+}
+
 Test(chunk, each_class_begins_where_a_bin_begins)
 {
 	for (uint32_t class = 0; class < SHM_CLASSES - 1; class ++) {
