@@ -89,8 +89,9 @@ clients_table(const struct ctl *ctl, const struct shmalloc_record *list)
 {
 	struct table *table = table_new(&ctl->look, !ctl->opt.no_headings);
 	size_t n = shmalloc_control_count(list, "clients");
-	double now = (double)time(NULL);
+	struct timespec now;
 
+	clock_gettime(CLOCK_REALTIME, &now);
 	table_column(table, "PID", TABLE_RIGHT);
 	table_column(table, "USER", TABLE_HIDE_4);
 	table_column(table, "COMMAND", 0);
@@ -104,8 +105,8 @@ clients_table(const struct ctl *ctl, const struct shmalloc_record *list)
 	table_column(table, "FAILS", TABLE_RIGHT);
 	table_column(table, "LAG", TABLE_RIGHT | TABLE_HIDE_2);
 	for (size_t i = 0; i < n; i++)
-		client_line(
-		    table, shmalloc_control_item(list, "clients", i), now);
+		client_line(table, shmalloc_control_item(list, "clients", i),
+		    (double)now.tv_sec + (double)now.tv_nsec / 1e9);
 	table_print(table);
 }
 

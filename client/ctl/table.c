@@ -158,10 +158,13 @@ table_age(struct table *table, const struct shmalloc_record *record,
 	double then;
 
 	if (shmalloc_control_double(record, key, &then) == 0) {
+		/* The clock may have been set meanwhile. */
+		double age = now > then ? now - then : 0;
+
 		if (table->look->is_human)
-			quantity_duration(buf, now - then);
+			quantity_duration(buf, age);
 		else
-			snprintf(buf, sizeof(buf), "%.0f", now - then);
+			snprintf(buf, sizeof(buf), "%.0f", age);
 	}
 	table_text(table, buf);
 }
