@@ -184,10 +184,12 @@ workers_reap(const struct httpd *httpd, struct place place[])
 		if (i == httpd->options->workers)
 			continue;
 		if (WIFSIGNALED(status))
-			warnx("worker %u (process %d) was killed by signal %d",
+			warnx("worker %u (process %d) was killed by signal %d: "
+			      "another takes its place",
 			    i + 1, (int)pid, WTERMSIG(status));
 		else
-			warnx("worker %u (process %d) ended with status %d",
+			warnx("worker %u (process %d) ended with status %d: "
+			      "another takes its place",
 			    i + 1, (int)pid, WEXITSTATUS(status));
 		is_young = now_ms() - place[i].start_ms < YOUNG_MS;
 		place[i].pid = 0;

@@ -6,6 +6,7 @@ examples=$BATS_TEST_DIRNAME/../../examples
 
 # As the guide says.
 setup_file() {
+	client_build cache_lease.c
 	# CC and pkg-config's answer are lists of words.
 	# shellcheck disable=SC2046,SC2086
 	$CC -std=gnu17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror \
@@ -197,6 +198,36 @@ cached() {
 	counted_is hits 39
 }
 
+@test "who holds a lease and doesn't go on delays the others, but not for ever" {
+	local holder
+
+	serve -t 0
+	file f 5000
+	mkfifo "$BATS_TEST_TMPDIR/in"
+	(
+		inherited_close
+		exec "$BATS_FILE_TMPDIR/cache_lease" httpd f
+	) <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/held" &
+	holder=$!
+	exec {slow}>"$BATS_TEST_TMPDIR/in"
+	wait_for grep -q held "$BATS_TEST_TMPDIR/held"
+	for _ in 1 2; do
+		get --fail -o "$got" "${url}f"
+		cmp "$root/f" "$got"
+	done
+	counted_is uncached 2
+	# The lease of the dead is nobody's.
+	kill -KILL "$holder"
+	wait "$holder" || :
+	for _ in 1 2; do
+		get --fail -o "$got" "${url}f"
+		cmp "$root/f" "$got"
+	done
+	counted_is uncached 2
+	counted_is reads 3
+	counted_is hits 1
+}
+
 @test "the cache outlives the server, until it is removed" {
 	serve -t 0
 	file f 50000
@@ -222,9 +253,16 @@ load_files() {
 	done >"$BATS_TEST_TMPDIR/list"
 }
 
-load_run() {
-	wrk -t8 -c8 -d"$1" -s "$examples/load.lua" "$url" -- "$root" \
-	    "$BATS_TEST_TMPDIR/list" >"$BATS_TEST_TMPDIR/load"
+# Until load_end, a minute at most.
+load_start() {
+	wrk -t8 -c8 -d60s -s "$examples/load.lua" "$url" -- "$root" \
+	    "$BATS_TEST_TMPDIR/list" >"$BATS_TEST_TMPDIR/load" 3>&- &
+	load=$!
+}
+
+load_end() {
+	kill -INT "$load"
+	wait "$load"
 }
 
 loaded() {
@@ -240,8 +278,7 @@ worker_pids() {
 
 	serve -l 1024 -t 200
 	load_files
-	load_run 5s 3>&- &
-	load=$!
+	load_start
 	for _ in 1 2 3; do
 		answers_grow 500
 		# Whoever answers this one is at work.
@@ -251,9 +288,10 @@ worker_pids() {
 		pids+=" $victim"
 		wait_for killed_is_replaced "$victim"
 	done
-	wait "$load"
+	answers_grow 500
+	load_end
 	cat "$BATS_TEST_TMPDIR/load" "$BATS_TEST_TMPDIR/server.log" >&2
-	[ "$(loaded answers)" -gt 1500 ]
+	[ "$(loaded answers)" -gt 500 ]
 	[ "$(loaded wrong)" = 0 ]
 	[ "$(loaded failed)" -le "$(loaded moved)" ]
 	for victim in $pids; do
