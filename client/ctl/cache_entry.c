@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/cache_open.h"
 #include "client/ctl/command.h"
 #include "client/ctl/escape.h"
 #include "client/ctl/json.h"
 #include "client/ctl/look.h"
+#include "client/ctl/opened.h"
 #include "client/ctl/text.h"
 
 /* ---- get ----------------------------------------------------------------- */
@@ -17,10 +17,10 @@ value_json(const char *name, struct shmalloc_bytes key,
     const struct shmalloc_cache_view *view)
 {
 	char safe[128];
-	json_t *object = cache_memory(json_pack("{s:s, s:I, s:I, s:o, s:b}",
+	json_t *object = opened_memory(json_pack("{s:s, s:I, s:I, s:o, s:b}",
 	    "cache", text_safe(safe, sizeof(safe), name), "bytes",
 	    (json_int_t)view->len, "flags", (json_int_t)view->flags,
-	    "ttl_seconds", cache_ttl_json(view->ttl_ms), "stale",
+	    "ttl_seconds", opened_ttl_json(view->ttl_ms), "stale",
 	    (int)view->is_stale));
 
 	escape_json(object, "key", key.data, key.len);
@@ -57,7 +57,7 @@ value_copy(struct shmalloc_cache *cache, struct shmalloc_bytes key,
 	if (copy != NULL)
 		memcpy(copy, ret_view->value, ret_view->len);
 	shmalloc_cache_release(cache, ret_view);
-	ret_view->value = cache_memory(copy);
+	ret_view->value = opened_memory(copy);
 	return 0;
 }
 
@@ -65,15 +65,15 @@ static int
 value_get(struct ctl *ctl, const char *name, struct shmalloc_bytes key)
 {
 	struct shmalloc_cache_view view;
-	struct cache_opened opened;
-	int r = cache_see(ctl, name, &opened);
+	struct opened opened;
+	int r = opened_see(ctl, name, &opened);
 
 	if (r != EXIT_OK)
 		return r;
 	r = value_copy(opened.cache, key, &view);
-	cache_opened_close(&opened);
+	opened_close(&opened);
 	if (r != 0)
-		return cache_fail(name, r);
+		return opened_fail(name, r);
 	if (ctl->opt.json)
 		value_json(name, key, &view);
 	else
@@ -89,10 +89,10 @@ cache_get_run(struct ctl *ctl, int argc, char **argv)
 	int r;
 
 	(void)argc;
-	if (!cache_key_parse(argv[1], &key))
+	if (!opened_key_parse(argv[1], &key))
 		return EXIT_USAGE;
 	r = value_get(ctl, argv[0], key);
-	cache_key_free(key);
+	opened_key_free(key);
 	return r;
 }
 
@@ -101,22 +101,22 @@ cache_get_run(struct ctl *ctl, int argc, char **argv)
 static int
 key_delete(struct ctl *ctl, const char *name, struct shmalloc_bytes key)
 {
-	struct cache_opened opened;
-	int r = cache_open(ctl, name, &opened);
+	struct opened opened;
+	int r = opened_change(ctl, name, &opened);
 	json_t *object;
 	char safe[128];
 
 	if (r != EXIT_OK)
 		return r;
 	r = shmalloc_cache_delete(opened.cache, key);
-	cache_opened_close(&opened);
+	opened_close(&opened);
 	if (r != 0)
-		return cache_fail(name, r);
+		return opened_fail(name, r);
 	if (!ctl->opt.json) {
 		printf("1 entry deleted\n");
 		return EXIT_OK;
 	}
-	object = cache_memory(
+	object = opened_memory(
 	    json_pack("{s:s}", "cache", text_safe(safe, sizeof(safe), name)));
 	escape_json(object, "deleted", key.data, key.len);
 	json_print(object, false);
@@ -130,10 +130,10 @@ cache_delete_run(struct ctl *ctl, int argc, char **argv)
 	int r;
 
 	(void)argc;
-	if (!cache_key_parse(argv[1], &key))
+	if (!opened_key_parse(argv[1], &key))
 		return EXIT_USAGE;
 	r = key_delete(ctl, argv[0], key);
-	cache_key_free(key);
+	opened_key_free(key);
 	return r;
 }
 
@@ -157,7 +157,7 @@ cache_clear(struct shmalloc_cache *cache, uint64_t *ret_n)
 int
 cache_clear_run(struct ctl *ctl, int argc, char **argv)
 {
-	struct cache_opened opened;
+	struct opened opened;
 	char name[128];
 	uint64_t n;
 	int r = ctl_confirm(ctl,
@@ -167,17 +167,17 @@ cache_clear_run(struct ctl *ctl, int argc, char **argv)
 
 	(void)argc;
 	if (r == EXIT_OK)
-		r = cache_open(ctl, argv[0], &opened);
+		r = opened_change(ctl, argv[0], &opened);
 	if (r != EXIT_OK)
 		return r;
 	r = cache_clear(opened.cache, &n);
-	cache_opened_close(&opened);
+	opened_close(&opened);
 	if (r != 0)
-		return cache_fail(argv[0], r);
+		return opened_fail(argv[0], r);
 	text_safe(name, sizeof(name), argv[0]);
 	if (ctl->opt.json)
-		json_print(cache_memory(json_pack("{s:s, s:I}", "cleared", name,
-			       "entries", (json_int_t)n)),
+		json_print(opened_memory(json_pack("{s:s, s:I}", "cleared",
+			       name, "entries", (json_int_t)n)),
 		    false);
 	else
 		printf("cache %s cleared, %llu entries deleted\n", name,
@@ -201,7 +201,7 @@ limit_say(
 
 	text_safe(name, sizeof(name), cache);
 	if (ctl->opt.json)
-		json_print(cache_memory(json_pack("{s:s, s:I, s:I}", "cache",
+		json_print(opened_memory(json_pack("{s:s, s:I, s:I}", "cache",
 			       name, "limit_bytes", (json_int_t)limit,
 			       "before_bytes", (json_int_t)before)),
 		    false);
@@ -231,7 +231,7 @@ limit_set(struct ctl *ctl, const char *name, struct shmalloc_cache *cache,
 	if (r == 0)
 		r = shmalloc_cache_limit(cache, limit);
 	if (r != 0)
-		return cache_fail(name, r);
+		return opened_fail(name, r);
 	limit_say(ctl, name, stats.limit, limit);
 	return EXIT_OK;
 }
@@ -239,7 +239,7 @@ limit_set(struct ctl *ctl, const char *name, struct shmalloc_cache *cache,
 int
 cache_limit_run(struct ctl *ctl, int argc, char **argv)
 {
-	struct cache_opened opened;
+	struct opened opened;
 	uint64_t limit;
 	int r;
 
@@ -248,10 +248,10 @@ cache_limit_run(struct ctl *ctl, int argc, char **argv)
 		text_error("cache limit: '%s' is no size", argv[1]);
 		return EXIT_USAGE;
 	}
-	r = cache_open(ctl, argv[0], &opened);
+	r = opened_change(ctl, argv[0], &opened);
 	if (r != EXIT_OK)
 		return r;
 	r = limit_set(ctl, argv[0], opened.cache, limit);
-	cache_opened_close(&opened);
+	opened_close(&opened);
 	return r;
 }

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/ctl/cache_open.h"
 #include "client/ctl/command.h"
 #include "client/ctl/escape.h"
 #include "client/ctl/json.h"
 #include "client/ctl/look.h"
+#include "client/ctl/opened.h"
 #include "client/ctl/table.h"
 
 struct found {
@@ -36,11 +36,11 @@ found_add(struct finding *finding, char *key,
     const struct shmalloc_cache_entry *entry)
 {
 	struct found *to;
-	void *copy = cache_memory(malloc(entry->key.len));
+	void *copy = opened_memory(malloc(entry->key.len));
 
 	if (finding->n == finding->room) {
 		finding->room = finding->room * 2 + 64;
-		finding->found = cache_memory(realloc(
+		finding->found = opened_memory(realloc(
 		    finding->found, finding->room * sizeof(*finding->found)));
 	}
 	to = &finding->found[finding->n++];
@@ -91,7 +91,7 @@ found_sort(struct finding *finding)
 		if (kept != 0 &&
 		    strcmp(finding->found[kept - 1].key, it->key) == 0) {
 			free(it->key);
-			cache_key_free(it->bytes);
+			opened_key_free(it->bytes);
 			continue;
 		}
 		finding->found[kept++] = *it;
@@ -104,7 +104,7 @@ finding_free(struct finding *finding)
 {
 	for (size_t i = 0; i < finding->n; i++) {
 		free(finding->found[i].key);
-		cache_key_free(finding->found[i].bytes);
+		opened_key_free(finding->found[i].bytes);
 	}
 	free(finding->found);
 }
@@ -112,19 +112,19 @@ finding_free(struct finding *finding)
 static void
 found_json(const struct finding *finding)
 {
-	json_t *list = cache_memory(json_array());
+	json_t *list = opened_memory(json_array());
 
 	for (size_t i = 0; i < finding->n; i++) {
 		const struct found *it = &finding->found[i];
 		json_t *object =
-		    cache_memory(json_pack("{s:I, s:I, s:o, s:f}", "bytes",
+		    opened_memory(json_pack("{s:I, s:I, s:o, s:f}", "bytes",
 			(json_int_t)it->len, "flags", (json_int_t)it->flags,
-			"ttl_seconds", cache_ttl_json(it->ttl_ms),
+			"ttl_seconds", opened_ttl_json(it->ttl_ms),
 			"age_seconds", (double)it->age_ms / 1e3));
 
 		escape_json(object, "key", it->bytes.data, it->bytes.len);
 		if (json_array_append_new(list, object) != 0)
-			cache_memory(NULL);
+			opened_memory(NULL);
 	}
 	json_print(list, false);
 }
@@ -188,15 +188,15 @@ cache_keys_run(struct ctl *ctl, int argc, char **argv)
 		.pattern = argc > 1 ? argv[1] : NULL,
 		.most = ctl->opt.count,
 	};
-	struct cache_opened opened;
-	int r = cache_see(ctl, argv[0], &opened);
+	struct opened opened;
+	int r = opened_see(ctl, argv[0], &opened);
 
 	if (r != EXIT_OK)
 		return r;
 	r = shmalloc_cache_walk(opened.cache, entry_visit, &finding);
-	cache_opened_close(&opened);
+	opened_close(&opened);
 	if (r < 0)
-		return cache_fail(argv[0], r);
+		return opened_fail(argv[0], r);
 	found_sort(&finding);
 	found_print(ctl, &finding);
 	r = finding.n == 0 && finding.pattern != NULL ? EXIT_FALSE : EXIT_OK;

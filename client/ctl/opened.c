@@ -1,5 +1,5 @@
-/* A cache that is open: see client/ctl/cache_open.h. */
-#include "client/ctl/cache_open.h"
+/* A cache that is open: see client/ctl/opened.h. */
+#include "client/ctl/opened.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "client/ctl/text.h"
 
 void
-cache_opened_close(struct cache_opened *opened)
+opened_close(struct opened *opened)
 {
 	shmalloc_cache_close(opened->cache);
 	shmalloc_detach(opened->heap);
@@ -44,14 +44,14 @@ segment_attach(struct ctl *ctl, uint32_t flags, struct shmalloc **ret_heap)
 }
 
 int
-cache_fail(const char *name, int r)
+opened_fail(const char *name, int r)
 {
 	text_error("cache %s: %s", name, shmalloc_cache_strerror(r));
 	return r == SHMALLOC_CACHE_EMISS ? EXIT_FALSE : ctl_exit_code(r);
 }
 
 int
-cache_see(struct ctl *ctl, const char *name, struct cache_opened *ret)
+opened_see(struct ctl *ctl, const char *name, struct opened *ret)
 {
 	int r = segment_attach(ctl, SHMALLOC_READ_ONLY, &ret->heap);
 
@@ -63,19 +63,19 @@ cache_see(struct ctl *ctl, const char *name, struct cache_opened *ret)
 	shmalloc_detach(ret->heap);
 	/* Who may only read makes none. */
 	if (r != SHMALLOC_EREADONLY)
-		return cache_fail(name, r);
+		return opened_fail(name, r);
 	text_error("there is no cache '%s'", name);
 	return EXIT_REJECTED;
 }
 
 int
-cache_open(struct ctl *ctl, const char *name, struct cache_opened *ret)
+opened_change(struct ctl *ctl, const char *name, struct opened *ret)
 {
-	int r = cache_see(ctl, name, ret);
+	int r = opened_see(ctl, name, ret);
 
 	if (r != EXIT_OK)
 		return r;
-	cache_opened_close(ret);
+	opened_close(ret);
 	/* Who may write would make what isn't there, so it was looked for. */
 	r = segment_attach(ctl, 0, &ret->heap);
 	if (r != EXIT_OK)
@@ -84,11 +84,11 @@ cache_open(struct ctl *ctl, const char *name, struct cache_opened *ret)
 	if (r == 0)
 		return EXIT_OK;
 	shmalloc_detach(ret->heap);
-	return cache_fail(name, r);
+	return opened_fail(name, r);
 }
 
 bool
-cache_key_parse(const char *text, struct shmalloc_bytes *ret_key)
+opened_key_parse(const char *text, struct shmalloc_bytes *ret_key)
 {
 	ret_key->data = escape_parse(text, &ret_key->len);
 	if (ret_key->data != NULL)
@@ -100,13 +100,13 @@ cache_key_parse(const char *text, struct shmalloc_bytes *ret_key)
 }
 
 void
-cache_key_free(struct shmalloc_bytes key)
+opened_key_free(struct shmalloc_bytes key)
 {
 	free((void *)(uintptr_t)key.data);
 }
 
 void *
-cache_memory(void *memory)
+opened_memory(void *memory)
 {
 	if (memory != NULL)
 		return memory;
@@ -115,7 +115,7 @@ cache_memory(void *memory)
 }
 
 json_t *
-cache_ttl_json(int64_t ttl_ms)
+opened_ttl_json(int64_t ttl_ms)
 {
 	return ttl_ms == -1 ? json_null() : json_real((double)ttl_ms / 1e3);
 }
