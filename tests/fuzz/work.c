@@ -102,7 +102,11 @@ job_stats(struct shm_seg *seg, uint32_t choice)
 
 	request.stats = &stats;
 	stats.exact = choice & 1;
-	verb_walk(seg, &request, verb_stats_work, verb_stats);
+	/* As control.c has it: only the exact form walks, and needs locks. */
+	if (stats.exact)
+		verb_walk(seg, &request, verb_stats_work, verb_stats);
+	else
+		verb_do(seg, &request, verb_stats);
 }
 
 static void
