@@ -390,9 +390,11 @@ absence_keep(struct shmalloc_cache *cache, const struct cache_key *key,
 	    atomic_load(&cache->head->is_ending);
 }
 
-/* Take KEY's item away: a value, one that has ended, or a lease. */
+/* Take KEY's item away: a value, one that has ended, or a lease; if VERSION
+ * isn't NULL, a value in that version only. */
 static int
-key_delete(struct shmalloc_cache *cache, const struct cache_key *key)
+key_delete(struct shmalloc_cache *cache, const struct cache_key *key,
+    const uint64_t *version)
 {
 	struct cache_place place;
 	bool was_live;
@@ -407,14 +409,19 @@ key_delete(struct shmalloc_cache *cache, const struct cache_key *key)
 		if (!place.item)
 			continue;
 		was_live = cache_item_is_live(cache, place.item);
+		if (version && !was_live)
+			return SHMALLOC_CACHE_EMISS;
+		if (version && cache_item_version(place.item) != *version)
+			return SHMALLOC_ECHANGED;
 		if (cache_drop(cache, place.table, place.entry, place.off,
 			SHMALLOC_CACHE_DELETES))
 			return was_live ? 0 : SHMALLOC_CACHE_EMISS;
 	}
 }
 
-int
-shmalloc_cache_delete(struct shmalloc_cache *cache, struct shmalloc_bytes key)
+static int
+delete_if(struct shmalloc_cache *cache, struct shmalloc_bytes key,
+    const uint64_t *version)
 {
 	struct change change;
 	int error = change_begin(cache, key, &change);
@@ -423,7 +430,20 @@ shmalloc_cache_delete(struct shmalloc_cache *cache, struct shmalloc_bytes key)
 		error = cache_enter(cache);
 	if (error != 0)
 		return error;
-	error = key_delete(cache, &change.key);
+	error = key_delete(cache, &change.key, version);
 	cache_exit(cache);
 	return error;
+}
+
+int
+shmalloc_cache_delete(struct shmalloc_cache *cache, struct shmalloc_bytes key)
+{
+	return delete_if(cache, key, NULL);
+}
+
+int
+shmalloc_cache_delete_version(
+    struct shmalloc_cache *cache, struct shmalloc_bytes key, uint64_t version)
+{
+	return delete_if(cache, key, &version);
 }

@@ -21,7 +21,7 @@ cache() {
 	cache store_and_find
 }
 
-@test "add, replace, cas and append do what they do only if they may" {
+@test "add, replace, cas, append and delete do what they do only if they may" {
 	cache conditions
 }
 

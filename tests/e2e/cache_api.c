@@ -131,6 +131,7 @@ conditions(void)
 {
 	struct world world = world_make(0, 0, 0);
 	struct shmalloc_cache *cache = world.cache;
+	struct shmalloc_cache_lease lease;
 	struct shmalloc_cache_view view;
 
 	CHECK_EQ(shmalloc_cache_replace(cache, text("k"), text("1"), NULL),
@@ -154,6 +155,18 @@ conditions(void)
 	    0);
 	CHECK_EQ(shmalloc_cache_append(cache, text("k"), text("789")), 0);
 	CHECK(has(cache, "k", "6789"));
+	CHECK_EQ(shmalloc_cache_delete_version(cache, text("k"), view.version),
+	    SHMALLOC_ECHANGED);
+	CHECK_EQ(shmalloc_cache_get(cache, text("k"), NULL, 0, &view), 0);
+	CHECK_EQ(
+	    shmalloc_cache_delete_version(cache, text("k"), view.version), 0);
+	CHECK_EQ(shmalloc_cache_delete_version(cache, text("k"), view.version),
+	    SHMALLOC_CACHE_EMISS);
+	CHECK_EQ(shmalloc_cache_take(cache, text("k"), NULL, &view, &lease), 1);
+	CHECK_EQ(shmalloc_cache_delete_version(cache, text("k"), lease.version),
+	    SHMALLOC_CACHE_EMISS);
+	CHECK_EQ(
+	    shmalloc_cache_fill(cache, text("k"), &lease, text("0"), NULL), 0);
 	world_end(&world);
 }
 

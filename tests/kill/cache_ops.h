@@ -14,9 +14,9 @@ kill_fn cache_some, cache_limited, cache_crowded, cache_growing, cache_leased,
 
 kill_fn cache_make, cache_get_one, cache_set_new, cache_set_old, cache_add_old,
     cache_cas_one, cache_append_one, cache_increment_one, cache_touch_one,
-    cache_delete_one, cache_set_evicting, cache_set_growing, cache_move_some,
-    cache_take_one, cache_fill_one, cache_waive_one, cache_clear_all,
-    cache_sweep_all, cache_destroy_it;
+    cache_delete_one, cache_delete_seen, cache_set_evicting, cache_set_growing,
+    cache_move_some, cache_take_one, cache_fill_one, cache_waive_one,
+    cache_clear_all, cache_sweep_all, cache_destroy_it;
 
 /* The same for two clients: 0 is good. */
 int cache_pair_empty(struct kill_scene *scene, int who);

@@ -184,9 +184,12 @@ int shmalloc_cache_increment(struct shmalloc_cache *cache,
 int shmalloc_cache_touch(
     struct shmalloc_cache *cache, struct shmalloc_bytes key, uint32_t ttl_ms);
 
-/* Remove KEY.  SHMALLOC_CACHE_EMISS. */
+/* Remove KEY: in any case (delete), or if it is there in that VERSION
+ * (SHMALLOC_ECHANGED).  SHMALLOC_CACHE_EMISS. */
 int shmalloc_cache_delete(
     struct shmalloc_cache *cache, struct shmalloc_bytes key);
+int shmalloc_cache_delete_version(
+    struct shmalloc_cache *cache, struct shmalloc_bytes key, uint64_t version);
 
 /* Remove what is there when the call begins; what others store meanwhile may
  * stay. */
