@@ -12,7 +12,7 @@ from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
 from typing import Any, NamedTuple
 
 from . import _shmalloc
-from ._error import NumberError
+from ._error import MissingError, NumberError
 from ._memoize import memoize
 
 _READ_ONLY = 1
@@ -235,6 +235,28 @@ class Cache(_shmalloc.Cache, MutableMapping):
                 return value
             if self.add(key, default, ttl):
                 return default
+
+    def pop(self, key, *default: Any) -> Any:
+        """Remove KEY; its value, or DEFAULT.  One process gets it."""
+        if len(default) > 1:
+            raise TypeError("pop() takes a key and a default")
+        while True:
+            found = self.entry(key)
+            if found is None:
+                if default:
+                    return default[0]
+                raise MissingError(key)
+            if self.delete(key, found.version):
+                return found.value
+
+    def popitem(self) -> tuple[bytes, Any]:
+        """Remove some key; it and its value.  One process gets them."""
+        absent = object()
+        for key in self:
+            value = self.pop(key, absent)
+            if value is not absent:
+                return key, value
+        raise MissingError("the cache is empty")
 
     def number(self, key, default: int | None = None) -> int | None:
         """KEY's number, as incr() keeps it, or DEFAULT."""

@@ -113,7 +113,7 @@ PyObject *cache_cas(struct cache *self, PyObject *args, PyObject *kwargs);
 PyObject *cache_append(struct cache *self, PyObject *args, PyObject *kwargs);
 PyObject *cache_incr(struct cache *self, PyObject *args, PyObject *kwargs);
 PyObject *cache_touch(struct cache *self, PyObject *args, PyObject *kwargs);
-PyObject *cache_delete(struct cache *self, PyObject *key);
+PyObject *cache_delete(struct cache *self, PyObject *args, PyObject *kwargs);
 int cache_assign(struct cache *self, PyObject *key, PyObject *value);
 
 PyObject *cache_keys(struct cache *self, PyObject *unused);

@@ -233,8 +233,11 @@ static PyMethodDef cache_methods[] = {
 	METHOD(touch, KEYWORDS,
 	    "touch($self, key, ttl=None)\n--\n\n"
 	    "Give KEY a new end, TTL seconds from now; whether KEY is there."),
-	METHOD(delete, METH_O,
-	    "delete($self, key, /)\n--\n\nRemove KEY; whether it was there."),
+	METHOD(delete, KEYWORDS,
+	    "delete($self, key, version=None)\n--\n\n"
+	    "Remove KEY, if it is there in that VERSION (None: any); whether "
+	    "it "
+	    "was."),
 	METHOD(clear, METH_NOARGS,
 	    "clear($self, /)\n--\n\nRemove all that is there when the call "
 	    "begins."),

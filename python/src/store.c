@@ -227,8 +227,9 @@ cache_touch(struct cache *self, PyObject *args, PyObject *kwargs)
 	return key_end(self, &key, error);
 }
 
-PyObject *
-cache_delete(struct cache *self, PyObject *name)
+/* Delete NAME, if it is there in *VERSION unless that is NULL. */
+static PyObject *
+delete_if(struct cache *self, PyObject *name, const unsigned long long *version)
 {
 	struct input key;
 	int error;
@@ -236,9 +237,27 @@ cache_delete(struct cache *self, PyObject *name)
 	if (!key_begin(self, name, &key))
 		return NULL;
 	Py_BEGIN_ALLOW_THREADS;
-	error = shmalloc_cache_delete(self->cache, key.bytes);
+	error = version
+	    ? shmalloc_cache_delete_version(self->cache, key.bytes, *version)
+	    : shmalloc_cache_delete(self->cache, key.bytes);
 	Py_END_ALLOW_THREADS;
 	return key_end(self, &key, error);
+}
+
+PyObject *
+cache_delete(struct cache *self, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = { "key", "version", NULL };
+	PyObject *key, *version = NULL;
+	unsigned long long number = 0;
+
+	if (!PyArg_ParseTupleAndKeywords(
+		args, kwargs, "O|O:delete", names, &key, &version))
+		return NULL;
+	if (!version || version == Py_None)
+		return delete_if(self, key, NULL);
+	number = PyLong_AsUnsignedLongLong(version);
+	return PyErr_Occurred() ? NULL : delete_if(self, key, &number);
 }
 
 /* ---- As a mapping -------------------------------------------------------- */
@@ -246,7 +265,7 @@ cache_delete(struct cache *self, PyObject *name)
 static int
 item_delete(struct cache *self, PyObject *key)
 {
-	PyObject *done = cache_delete(self, key);
+	PyObject *done = delete_if(self, key, NULL);
 
 	if (!done)
 		return -1;

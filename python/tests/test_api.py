@@ -65,6 +65,10 @@ class Mapping(Case):
         self.assertIn(("a", b"1"), cache.items())
         self.assertEqual(cache.pop("b"), b"2")
         self.assertEqual(cache.pop("b", None), None)
+        with self.assertRaises(KeyError):
+            cache.pop("b")
+        with self.assertRaises(TypeError):
+            cache.pop("b", 1, 2)
         self.assertEqual(cache.setdefault("b", b"4"), b"4")
         self.assertEqual(cache.setdefault("b", b"5"), b"4")
         del cache["a"]
@@ -78,6 +82,13 @@ class Mapping(Case):
         self.assertEqual(len(cache), 2)
         cache.clear()
         self.assertEqual(list(cache), [])
+
+    def test_popitem_takes_all_there_is(self):
+        self.cache.update({"a": b"1", "b": b"2"})
+        self.assertEqual(sorted(self.cache.popitem() for _ in range(2)),
+                         [(b"a", b"1"), (b"b", b"2")])
+        with self.assertRaises(KeyError):
+            self.cache.popitem()
 
     def test_a_str_is_its_utf_8(self):
         self.cache["schlüssel"] = b"1"
@@ -176,6 +187,9 @@ class Storing(Case):
         self.assertTrue(cache.cas("a", b"5", entry.version))
         self.assertFalse(cache.cas("a", b"6", entry.version))
         self.assertEqual(cache.get("a"), b"5")
+        self.assertFalse(cache.delete("a", entry.version))
+        self.assertTrue(cache.delete("a", cache.entry("a").version))
+        cache["a"] = b"7"
         self.assertTrue(cache.delete("a"))
         self.assertIsNone(cache.entry("a"))
 

@@ -127,6 +127,24 @@ class Prefork(Case):
             for thread in threads:
                 thread.join()
 
+    def test_one_of_many_gets_what_pop_removes(self):
+        def work():
+            while (n := self.cache.number("turn")) < 300:
+                if self.cache.pop("prize", None) == b"x" * 100:
+                    self.cache.incr("won")
+                    self.cache.incr("turn")
+                    self.cache["prize"] = b"x" * 100
+
+        self.cache.incr("won", initial=0)
+        self.cache.incr("turn", initial=0)
+        self.cache["prize"] = b"x" * 100
+        children = [Child(work) for _ in range(4)]
+        self.assertEqual([child.wait() for child in children], [0] * 4)
+        # Each prize was put there when the one before had been won.
+        self.assertEqual(self.cache.number("won"), self.cache.number("turn"))
+        self.assertLessEqual(self.cache.number("won"), 303)
+        self.assertEqual(self.cache["prize"], b"x" * 100)
+
     def test_grandchildren(self):
         def child():
             verify(self.cache, 1, 100)
