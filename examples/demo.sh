@@ -198,6 +198,17 @@ worker()
 		$1 == number { print $column; exit }'
 }
 
+# All answers of all workers.
+answers()
+{
+	get "$url/stats" | awk '$1 ~ /^[0-9]+$/ { sum += $4 } END { print sum }'
+}
+
+answers_are()
+{
+	test "$(answers)" -ge "$1"
+}
+
 # A figure of the cache.
 cache()
 {
@@ -225,7 +236,7 @@ busiest_since()
 
 # ---- Load ------------------------------------------------------------------------
 
-# In the background, for SECONDS.
+# In the background, for SECONDS at most.
 start_load()
 {
 	echo "\$ wrk -t$connections -c$connections -d${1}s -s load.lua $url -- $root LIST"
@@ -233,6 +244,13 @@ start_load()
 	    -s "$examples/load.lua" "$url" -- "$root" "$list" \
 	    >"$folder/load.log" 2>&1 &
 	load=$!
+}
+
+# End it before its time.
+stop_load()
+{
+	echo "\$ kill -INT $load"
+	kill -INT "$load"
 }
 
 # Wait for its end, show what it says, and take its figures.
@@ -284,7 +302,7 @@ kill_a_worker()
 	local before number victim
 
 	before=$(get "$url/stats" | head -n 5)
-	start_load 4
+	start_load 30
 	wait_for busiest_since "$before" || give_up 'no worker is busy'
 	number=$(busiest_since "$before")
 	victim=$(worker pid "$number")
@@ -299,6 +317,9 @@ kill_a_worker()
 	wait_for is_replaced "$number"
 	say "The server says:"
 	cat "$folder/server.log"
+	before=$(answers)
+	wait_for answers_are "$((before + 50000))"
+	stop_load
 	end_load
 	verify "of $moved connections that lost their worker, each lost one \
 request at most ($failed)" test "$moved" -gt 0 -a "$failed" -le "$moved"
@@ -327,20 +348,21 @@ tune_the_running()
 	show shmallocctl tune reset mmap_threshold || give_up 'tune failed'
 }
 
+# sums_of FOLDER: a checksum of each file of the list, as it is there.
+sums_of()
+{
+	(cd "$1" && tr '\n' '\0' <"$list" | xargs -0 sha256sum)
+}
+
 # Get each file of the list, and compare.
 files_are_the_same()
 {
-	local path bad=0
-
 	paste -d '\n' <(list_paths | sed "s|.*|url = \"$url/&\"|") \
 	    <(jq -rR --arg to "$folder/got/" '"output = \($to + . | @json)"' \
 	    "$list") >"$folder/urls"
-	get --fail --no-progress-meter --globoff --parallel --create-dirs --max-time 60 \
-	    --config "$folder/urls" || return
-	while read -r path; do
-		cmp "$root/$path" "$folder/got/$path" || bad=1
-	done <"$list"
-	return "$bad"
+	get --fail --no-progress-meter --globoff --parallel --create-dirs \
+	    --max-time 60 --config "$folder/urls" &&
+	    diff <(sums_of "$root") <(sums_of "$folder/got")
 }
 
 # ---- The demo --------------------------------------------------------------------
@@ -381,7 +403,7 @@ kill_a_worker
 
 step 'What an operator sees'
 say "Under load again:"
-start_load 6
+start_load 30
 show shmallocctl stats || give_up 'stats failed'
 show shmallocctl clients
 show shmallocctl cache stats || give_up 'cache stats failed'
@@ -392,6 +414,7 @@ show shmallocctl map --width 64 || give_up 'map failed'
 
 step 'Tuning while everything runs'
 tune_the_running
+stop_load
 end_load
 
 step 'The reckoning'
