@@ -5,9 +5,11 @@ import functools
 import hashlib
 import inspect
 import threading
+import warnings
 from collections.abc import Callable
 
-from ._error import LeaseError, OutOfMemoryError, RangeError, WaitError
+from ._error import (GoneError, LeaseError, MissingError, OutOfMemoryError,
+                     RangeError, UnreachableError, WaitError)
 
 _PLAIN = (str, bytes, int, float, bool, type(None))
 _KEY_LENGTH = 1024
@@ -62,6 +64,10 @@ def memoize(cache, ttl: float | None = None, *,
     different calls.  PREFIX (None: the function's module and qualified name)
     sets functions apart: change it when what the function returns changes.
 
+    Without the cache the function works, too: when there is no memory for the
+    result, the cache is read-only, or, with a RuntimeWarning, it was destroyed
+    or its daemon can't be reached.
+
     The function has more: `key(*args)`, its key in the cache;
     `forget(*args)`, to drop a result; `__wrapped__`.  What it returns must be
     what the cache takes: bytes-like unless the cache has a serializer.
@@ -85,8 +91,8 @@ def memoize(cache, ttl: float | None = None, *,
                 value = function(*args, **kwargs)
                 try:
                     held.fill(value, ttl)
-                except (OutOfMemoryError, RangeError, LeaseError):
-                    pass  # It is as good for the caller; counted in stats().
+                except (GoneError, LeaseError, OutOfMemoryError, RangeError):
+                    pass  # It is as good for the caller, and the next one.
                 return value
 
         @functools.wraps(function)
@@ -98,7 +104,11 @@ def memoize(cache, ttl: float | None = None, *,
                     f"{function.__qualname__} calls itself for the same result")
             try:
                 value, held = cache.take(name, lease, wait)
-            except (OutOfMemoryError, WaitError):
+            except (MissingError, OutOfMemoryError, WaitError):
+                return function(*args, **kwargs)  # MissingError: read-only.
+            except (GoneError, UnreachableError) as error:
+                warnings.warn(f"{function.__qualname__}: {error}",
+                              RuntimeWarning, stacklevel=2)
                 return function(*args, **kwargs)
             if held is None:
                 return value

@@ -282,6 +282,26 @@ class Memoize(Case):
         self.assertEqual(len(calls), 2)
         self.pipe.rest()
 
+    def test_without_the_cache_it_works(self):
+        calls = []
+
+        def function():
+            calls.append(1)
+            return b"result"
+
+        with shmalloc.Cache(self.cache.name, read_only=True) as reader:
+            self.assertEqual(reader.memoize()(function)(), b"result")
+            self.assertEqual(self.cache.memoize()(function)(), b"result")
+            self.assertEqual(len(calls), 2)
+            self.assertEqual(reader.memoize()(function)(), b"result")
+            self.assertEqual(len(calls), 2)
+        with shmalloc.Cache(self.cache.name) as gone:
+            self.cache.destroy()
+            with self.assertWarns(RuntimeWarning):
+                self.assertEqual(gone.memoize()(function)(), b"result")
+        self.assertEqual(len(calls), 3)
+        self.pipe.rest()
+
     def test_of_many_processes_one_computes(self):
         @self.cache.memoize(ttl=1000)
         def compute():
