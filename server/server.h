@@ -66,6 +66,7 @@ struct server {
 	struct worker *worker; /* see server/job.h; NULL: not needed yet */
 	struct http *http;     /* see server/http.h; NULL: it was never on */
 	struct event *tick;
+	struct event *more; /* pending: what a tick began goes on */
 	struct event *signals[SERVER_SIGNALS];
 	uint64_t started_ms; /* CLOCK_MONOTONIC */
 	uint64_t n_ticks;

@@ -105,6 +105,13 @@ uint32_t shm_repair_dead_locks(struct shm_seg *seg);
  */
 uint64_t shm_tick(struct shm_seg *seg);
 
+/* Has the last slice of some arena had its fill (32 pieces)? */
+bool shm_tick_has_more(const struct shm_seg *seg);
+
+/* Between two ticks: one slice more, for one of those arenas; bounded.  The
+ * bytes given back. */
+uint64_t shm_tick_more(struct shm_seg *seg);
+
 /*
  * Tell the segment how many pages the system has left, as just measured: all
  * clients together take what they commit off that number, so an old one would

@@ -17,6 +17,7 @@
 
 #define LEFTOVERS 4096 /* chunks looked at in a tick */
 #define SOFT_MS   100  /* decay_ms above limit.soft */
+#define PASS_PART 8    /* of decay_ms: the time that a pass may take */
 #define ROUNDS    2    /* through the arenas, for those that were locked */
 
 /*
@@ -99,13 +100,16 @@ tick_pass(struct shm_seg *seg, uint32_t i)
 	return seg->passes ? &seg->passes[i] : NULL;
 }
 
+/* Since when a page must be free for a pass to take it, so that all of them
+ * have gone after decay_ms. */
 static uint32_t
-decay_ms(const struct shm_self *self)
+age_ms(const struct shm_self *self)
 {
 	uint64_t ms = self->param[SHM_PARAM_decay_ms];
 
-	return self->seg->is_above_soft && ms > SOFT_MS ? SOFT_MS
-							: (uint32_t)ms;
+	return self->seg->is_above_soft && ms > SOFT_MS
+	    ? SOFT_MS
+	    : (uint32_t)(ms - ms / PASS_PART);
 }
 
 /* When the segment comes to be above limit.soft its caches are told. */
@@ -125,23 +129,82 @@ soft_look(const struct shm_self *self)
 
 /* One slice of a pass over arena I. */
 static uint64_t
-arena_tick(struct shm_self *self, uint32_t i)
+arena_slice(struct shm_self *self, uint32_t i, bool is_idle)
 {
 	struct shm_arena *arena = &self->seg->arenas[i];
 	struct shm_pass *pass = tick_pass(self->seg, i), alone = { 0 };
 	struct shm_sweep sweep = { .self = self,
 		.arena = arena,
 		.pass = pass ? pass : &alone,
-		.age_ms = decay_ms(self),
+		.age_ms = age_ms(self),
 		.is_tick = true,
-		.is_idle =
-		    shm_load(&arena->locked) == shm_load(&arena->tick_locked) };
+		.is_idle = is_idle };
 
-	if (!sweep.is_idle)
-		grow_ahead(self, arena);
 	(void)!shm_arena_sweep(&sweep);
-	shm_store(&arena->tick_locked, shm_load(&arena->locked));
 	return sweep.bytes;
+}
+
+/* Nobody but the daemon has locked ARENA since the last tick. */
+static bool
+arena_is_idle(const struct shm_arena *arena)
+{
+	return shm_load(&arena->locked) == shm_load(&arena->tick_locked);
+}
+
+static void
+arena_seen(struct shm_arena *arena)
+{
+	shm_store(&arena->tick_locked, shm_load(&arena->locked));
+}
+
+static uint64_t
+arena_tick(struct shm_self *self, uint32_t i)
+{
+	struct shm_arena *arena = &self->seg->arenas[i];
+	bool is_idle = arena_is_idle(arena);
+	uint64_t bytes;
+
+	if (!is_idle)
+		grow_ahead(self, arena);
+	bytes = arena_slice(self, i, is_idle);
+	arena_seen(arena);
+	return bytes;
+}
+
+/* The first arena that has more to give back; max_arenas: none. */
+static uint32_t
+arena_full(const struct shm_seg *seg)
+{
+	uint32_t n = shm_get(&seg->super->n_arenas);
+
+	for (uint32_t i = 0; seg->passes && i < n && i < seg->max_arenas; i++)
+		if (seg->passes[i].is_full)
+			return i;
+	return seg->max_arenas;
+}
+
+bool
+shm_tick_has_more(const struct shm_seg *seg)
+{
+	return arena_full(seg) < seg->max_arenas;
+}
+
+uint64_t
+shm_tick_more(struct shm_seg *seg)
+{
+	uint32_t i = arena_full(seg);
+	bool is_idle;
+	uint64_t bytes;
+	struct shm_self self;
+
+	if (i == seg->max_arenas)
+		return 0;
+	shm_daemon_self(seg, &self);
+	is_idle = arena_is_idle(&seg->arenas[i]);
+	bytes = arena_slice(&self, i, is_idle);
+	if (is_idle)
+		arena_seen(&seg->arenas[i]);
+	return bytes;
 }
 
 uint64_t
@@ -222,6 +285,7 @@ shm_trim(struct shm_seg *seg, int32_t arena, bool is_dry)
 			.pass = &pass,
 			.patience = SHM_PATIENCE_INSIST,
 			.is_dry = is_dry };
+		bool is_idle = arena_is_idle(sweep.arena);
 
 		if (arena >= 0 && (uint32_t)arena != i)
 			continue;
@@ -229,6 +293,9 @@ shm_trim(struct shm_seg *seg, int32_t arena, bool is_dry)
 		    !atomic_load(&seg->is_cancelled) && shm_arena_sweep(&sweep))
 			;
 		bytes += sweep.bytes;
+		/* Else the next tick took it for busy, and committed ahead. */
+		if (is_idle)
+			arena_seen(sweep.arena);
 	}
 	return bytes;
 }

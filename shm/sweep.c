@@ -509,6 +509,7 @@ shm_arena_sweep(struct shm_sweep *sweep)
 	int error;
 
 	sweep->n = sweep->looked_at = 0;
+	sweep->pass->is_full = false;
 	if (shm_load(&arena->state) != SHM_ARENA_ACTIVE || !is_due(sweep))
 		return false;
 	sweep->is_missed = !arena_lock(sweep);
@@ -525,5 +526,7 @@ shm_arena_sweep(struct shm_sweep *sweep)
 	/* Also what was taken before the damage was found. */
 	if (sweep->n)
 		pieces_punch(sweep);
+	sweep->pass->is_full = error == 0 && sweep->pass->is_under_way &&
+	    sweep->n == SHM_SWEEP_BATCH;
 	return error == 0 && sweep->pass->is_under_way;
 }

@@ -24,6 +24,7 @@
 struct shm_pass {
 	bool is_under_way;
 	bool is_at_top; /* all bins are done */
+	bool is_full;   /* the last slice ended because it had a batch */
 	struct shm_place place;
 	uint32_t begin_ms;
 	uint32_t oldest_ms;  /* age of the oldest that was too young, then */

@@ -134,6 +134,20 @@ bits_lose(uint64_t off, uint64_t n)
 	fixture_unlock(&fixture);
 }
 
+Test(decay, what_a_trim_gave_back_is_not_committed_ahead_again)
+{
+	uint64_t off, before;
+
+	(void)fixture_take(&fixture.self, 64);
+	off = fixture_take(&fixture.self, 100000);
+	shm_heap_put(&fixture.self, 1, &off);
+	(void)shm_tick(seg);
+	(void)shm_trim(seg, -1, false);
+	before = shm_committed_total(seg);
+	(void)shm_tick(seg);
+	cr_expect_eq(shm_committed_total(seg), before);
+}
+
 Test(decay, memory_without_bits_goes_back)
 {
 	uint64_t off = hole_make(100000), chunk, two, many, before;
@@ -200,7 +214,7 @@ stamp_age(uint64_t off)
 	_Atomic uint32_t *stamp =
 	    &shm_chunk(seg, off - SHM_CHUNK_HEAD)->stamp_ms;
 
-	shm_store(stamp, shm_load(&seg->super->clock_ms) - 10001);
+	shm_store(stamp, shm_load(&seg->super->clock_ms) - 8751);
 	shm_store(&seg->arenas[0].free_since_ms, shm_load(stamp));
 }
 
@@ -231,6 +245,34 @@ Test(decay_many, one_trim_gives_back_all)
 		cr_assert_eq(
 		    shm_committed_pages(seg, hole[i] + 32, MANY_SIZE - 40), 0);
 	cr_expect_eq(shm_trim(seg, -1, true), 0);
+}
+
+/*
+ * Nine tenths of a heap are freed, in more pieces than a tick takes: after
+ * decay_ms one tick, and one call for each batch, leave less than 1.3 times
+ * what is live.
+ */
+Test(decay_many, what_was_nine_tenths_of_a_heap_has_gone_after_decay_ms)
+{
+	enum { RUNS = 1000, LIVE = 28 << 10, FREE = 180 << 10, BATCH = 32 };
+	uint64_t off[RUNS], metadata = resident(), calls = 0, limit;
+
+	for (int i = 0; i < RUNS; i++) {
+		(void)fixture_take(&fixture.self, LIVE);
+		off[i] = fixture_take(&fixture.self, FREE);
+	}
+	(void)fixture_take(&fixture.self, LIVE);
+	cr_assert_gt(resident() - metadata, (uint64_t)RUNS * (LIVE + FREE));
+	for (int i = 0; i < RUNS; i++)
+		shm_heap_put(&fixture.self, 1, &off[i]);
+	limit = shm_load(&fixture.arena->binned_chunks) / BATCH + 2;
+	for (int i = 0; i < RUNS; i++)
+		stamp_age(off[i]);
+	(void)shm_tick(seg);
+	while (shm_tick_has_more(seg) && calls++ < limit)
+		(void)shm_tick_more(seg);
+	cr_expect_leq(calls, limit);
+	cr_expect_lt((resident() - metadata) * 10, (uint64_t)RUNS * LIVE * 13);
 }
 
 Test(decay_many, an_old_piece_behind_many_young_ones_goes_back)
