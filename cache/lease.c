@@ -184,6 +184,7 @@ take_look(struct shmalloc_cache *cache, struct shmalloc_bytes bytes,
     struct shmalloc_cache_view *ret_view,
     struct shmalloc_cache_lease *ret_lease)
 {
+	uint64_t since = cache_time(cache, CACHE_LATENCY_GET);
 	int look = cache_enter(cache);
 
 	if (look != 0)
@@ -192,6 +193,8 @@ take_look(struct shmalloc_cache *cache, struct shmalloc_bytes bytes,
 	if (look == 0)
 		look = (int)item_look(
 		    cache, ret_key, patience, ret_view, ret_lease);
+	if (look == LOOK_FOUND || look == LOOK_ABSENT)
+		cache_timed(cache, CACHE_LATENCY_GET, since);
 	if (look != LOOK_FOUND)
 		cache_exit(cache);
 	return look;

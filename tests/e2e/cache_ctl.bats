@@ -82,7 +82,7 @@ ageless() {
 @test "one in 64 look-ups and stores is timed" {
 	daemon_start
 	# One thread each: no more are begun than are timed at the end.
-	scene pages 0 fill 640 100 get 1280
+	scene pages 0 fill 640 100 get 640 take 640
 	scene pages 0 fill 63 100 get 63
 	shmallocctl cache stats pages --json | jq -e '
 	    [.[0].latency[].operation] == ["get", "store"] and

@@ -5,6 +5,7 @@
  *
  *	fill N LEN	store values of LEN bytes for key:0 to key:N-1
  *	get N		look key:0 to key:N-1 up
+ *	take N		the same, as who would compute what isn't there; all are
  *	set KEY VALUE	store a text
  *	odd		store all 256 bytes under a key of odd ones
  *	ttl MS		what is stored from here on ends then
@@ -55,6 +56,22 @@ look_up(struct shmalloc_cache *cache, int n)
 }
 
 static void
+take(struct shmalloc_cache *cache, int n)
+{
+	struct shmalloc_cache_lease lease;
+	struct shmalloc_cache_view view;
+	char key[32];
+
+	for (int i = 0; i < n; i++) {
+		(void)snprintf(key, sizeof(key), "key:%d", i);
+		CHECK_EQ(
+		    shmalloc_cache_take(cache, text(key), NULL, &view, &lease),
+		    0);
+		shmalloc_cache_release(cache, &view);
+	}
+}
+
+static void
 odd_store(struct shmalloc_cache *cache)
 {
 	static const char key[] = "a\0b\n\\\xff\xc3\xa4";
@@ -78,6 +95,10 @@ word_do(struct shmalloc_cache **cache, char **word)
 	}
 	if (strcmp(*word, "get") == 0) {
 		look_up(*cache, atoi(word[1]));
+		return word + 2;
+	}
+	if (strcmp(*word, "take") == 0) {
+		take(*cache, atoi(word[1]));
 		return word + 2;
 	}
 	if (strcmp(*word, "set") == 0) {
