@@ -7,6 +7,11 @@ setup()
 	unset XDG_RUNTIME_DIR
 }
 
+teardown()
+{
+	daemon_stop
+}
+
 # The first words of every command that `help` lists.
 commands()
 {
