@@ -10,8 +10,8 @@
  *
  * LOCKS.  Everything here is guarded by the global interpreter lock, which is
  * let go around calls that may ask the daemon for something or wait for
- * another process: attaching, storing, taking, walking.  Looking up is shorter
- * than that would take.
+ * another process (attaching, storing, taking, walking), and around the copy of
+ * a large value.  Other look-ups are shorter than that would take.
  */
 #ifndef BINDING_H
 #define BINDING_H
@@ -91,6 +91,9 @@ void call_end(struct cache *self);
 /* BYTES, which is given away and may be NULL, through SELF's loads() if it has
  * one; new, or NULL with an exception. */
 PyObject *value_load(struct cache *self, PyObject *bytes);
+
+/* A copy of the pinned value of VIEW; a large one is made without the lock. */
+PyObject *bytes_make(const struct shmalloc_cache_view *view);
 
 /* Pin KEY; the first time in this process and thread without the lock, because
  * it becomes a client then.  As shmalloc_cache_pin(). */

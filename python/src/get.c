@@ -1,7 +1,11 @@
 /*
  * Looking up.
  */
+#include <string.h>
+
 #include "src/binding.h"
+
+#define LARGE (128u << 10) /* bytes that take longer to copy than the lock */
 
 /* The heap and the process, by its count of forks, in which this thread looked
  * something up last: there it is a client. */
@@ -26,6 +30,26 @@ value_pin(struct cache *self, const struct input *key,
 	return error;
 }
 
+PyObject *
+bytes_make(const struct shmalloc_cache_view *view)
+{
+	PyObject *bytes;
+	char *to;
+
+	if (view->len < LARGE)
+		return PyBytes_FromStringAndSize(
+		    view->value, (Py_ssize_t)view->len);
+	bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)view->len);
+	if (!bytes)
+		return NULL;
+	/* Nobody else has it yet. */
+	to = PyBytes_AsString(bytes);
+	Py_BEGIN_ALLOW_THREADS;
+	memcpy(to, view->value, view->len);
+	Py_END_ALLOW_THREADS;
+	return bytes;
+}
+
 /* What is to be made of a value that is pinned; new, or NULL with an
  * exception. */
 typedef PyObject *value_fn(
@@ -35,7 +59,7 @@ static PyObject *
 bytes_of(struct cache *self, const struct shmalloc_cache_view *view)
 {
 	(void)self;
-	return PyBytes_FromStringAndSize(view->value, (Py_ssize_t)view->len);
+	return bytes_make(view);
 }
 
 static PyObject *

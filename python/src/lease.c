@@ -273,8 +273,7 @@ taken(struct lease *self, int result, struct shmalloc_cache_view *view)
 		return Py_BuildValue("ON", Py_None, &self->base);
 	}
 	if (result == 0) {
-		value = PyBytes_FromStringAndSize(
-		    view->value, (Py_ssize_t)view->len);
+		value = bytes_make(view);
 		shmalloc_cache_release(cache->cache, view);
 		value = value_load(cache, value);
 	} else {
