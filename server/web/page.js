@@ -520,7 +520,7 @@ const events = new Table("events", [
 	{ title: "Kind", value: (e) => e.kind, look: text },
 	{ title: "Segment", value: (e) => e.segment, look: text,
 	    class: "less" },
-	{ title: "PID", value: (e) => e.pid, look: text, class: "n" },
+	{ title: "PID", value: (e) => e.pid, look: text, class: "n less" },
 	{ title: "Command", value: (e) => e.command, look: text,
 	    class: "less" },
 	{ title: "What", value: (e) => e.text, look: text, class: "words" },

@@ -118,16 +118,16 @@ class Page:
             await self.do("Input.dispatchKeyEvent", type=kind, key=key,
                           windowsVirtualKeyCode=code, **more)
 
-    async def shot(self, path, whole=True):
+    async def shot(self, path, whole=False):
         result = await self.do("Page.captureScreenshot", format="png",
                                captureBeyondViewport=whole)
         with open(path, "wb") as file:
             file.write(base64.b64decode(result["data"]))
 
-    async def shot_whole(self, path, width):
-        """All of the page, WIDTH wide."""
+    async def shot_whole(self, path, width, most=8000):
+        """All of the page, WIDTH wide, or its first MOST lines."""
         height = await self.js("document.documentElement.scrollHeight")
-        await self.size(width, min(height, 8000))
+        await self.size(width, min(height, most))
         await asyncio.sleep(0.5)
         await self.shot(path)
 

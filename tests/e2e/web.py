@@ -258,6 +258,11 @@ async def shots(page, base, folder):
             await page.size(width)
             await asyncio.sleep(1.5)
             await page.shot_whole(f"{folder}/{scheme}-{width}.png", width)
+    await page.shot_whole(f"{folder}/phone.png", 390, 1700)
+    # Its events, at the end.
+    await page.js('document.getElementById("events").scrollIntoView()')
+    await asyncio.sleep(1.5)
+    await page.shot(f"{folder}/phone-events.png")
 
 
 async def main(base, scenario, *arguments):
