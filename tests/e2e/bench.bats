@@ -31,7 +31,8 @@ distribution_make() {
 	    "valSizeRangeProbability": [50, 45, 5]}' >"$1/kvcache_reg/sizes.json"
 	echo '{"popularityBuckets": [10, 1000, 100000],
 	    "popularityWeights": [10, 20, 30]}' >"$1/kvcache_reg/pop.json"
-	echo '{"test_config": {"loneGetRatio": 0.1}}' >"$1/kvcache_reg/config.json"
+	echo '{"test_config": {"loneGetRatio": 0.1, "keySizeRange": [8, 16, 64],
+	    "keySizeRangeProbability": [0.4, 0.6]}}' >"$1/kvcache_reg/config.json"
 }
 
 @test "each workload runs with each number of workers that it takes" {

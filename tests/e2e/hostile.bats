@@ -334,7 +334,8 @@ descriptors_send() {
 		run ! as_nobody head -c 1 "/proc/$pid/mem"
 	done
 	# The memory has no name either.
-	run ! ls /dev/shm/*shmalloc*
+	run ! grep -E ' (/dev/shm|/tmp)/' "/proc/$DAEMON_PID/maps"
+	grep -q ' /memfd:' "/proc/$DAEMON_PID/maps"
 	DAMAGED=
 }
 
