@@ -100,7 +100,8 @@ is_plausible(const struct segment *segment)
 	const struct shm_seg *seg = &segment->seg;
 	uint64_t committed = shm_committed_pages(seg, 0, seg->len) * SHM_PAGE;
 	uint64_t limit = tune_value(segment, SHM_PARAM_limit_hard);
-	return committed <= bytes_allocated(seg->fd) && limit <= seg->len;
+	return committed <= bytes_allocated(seg->fd) &&
+	    limit <= shm_seg_reserve(seg);
 }
 
 /* Hold the clients of SEGMENT still.  False: why not was logged, and it is left

@@ -75,10 +75,11 @@ bound_check(const struct segment *segment, enum shm_param param, uint64_t value,
     char *reason, size_t len)
 {
 	char asked[VALUE_LEN], most[VALUE_LEN];
-	if (param != SHM_PARAM_limit_hard || value <= segment->seg.len)
+	if (param != SHM_PARAM_limit_hard ||
+	    value <= shm_seg_reserve(&segment->seg))
 		return 0;
 	value_format("bytes", value, asked);
-	value_format("bytes", segment->seg.len, most);
+	value_format("bytes", shm_seg_reserve(&segment->seg), most);
 	snprintf(reason, len, "%s is above the segment's reserve of %s", asked,
 	    most);
 	return SHM_ERANGE;

@@ -78,7 +78,7 @@ verb_segment_info(struct call *call, const struct segment *segment)
 	info->name = pool_strdup(call->pool, segment->name);
 	CALL_PUT(info, size_bytes, seg->heap + watermark);
 	CALL_PUT(info, limit_bytes, tune_value(segment, SHM_PARAM_limit_hard));
-	CALL_PUT(info, reserved_bytes, seg->len);
+	CALL_PUT(info, reserved_bytes, shm_seg_reserve(seg));
 	CALL_PUT(info, layout, SHM_LAYOUT);
 	CALL_PUT(info, created, segment->created);
 	info->id = pool_printf(call->pool, "%016" PRIx64 "%016" PRIx64,

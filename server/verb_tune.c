@@ -51,6 +51,7 @@ parameter_put(struct call *call, enum shm_param param)
 	Proto__Parameter *to = pool_alloc(call->pool, sizeof *to);
 	const struct shm_param_info *info = &shm_params[param];
 	const struct segment *segment = call->segment;
+	uint64_t reserve = shm_seg_reserve(&segment->seg);
 	proto__parameter__init(to);
 	to->name = pool_strdup(call->pool, info->name);
 	CALL_PUT(to, value, tune_value(segment, param));
@@ -59,9 +60,8 @@ parameter_put(struct call *call, enum shm_param param)
 	    param == SHM_PARAM_limit_hard ? segment->size : info->def);
 	CALL_PUT(to, min, info->min);
 	CALL_PUT(to, max,
-	    param == SHM_PARAM_limit_hard && segment->seg.len < info->max
-		? segment->seg.len
-		: info->max);
+	    param == SHM_PARAM_limit_hard && reserve < info->max ? reserve
+								 : info->max);
 	to->unit = unit_put(call, param);
 	to->word = word_put(call, param, to->value);
 	if (to->word != NULL)

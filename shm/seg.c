@@ -419,6 +419,7 @@ out:
 	return error;
 }
 
+/* The bytes that the heap may have. */
 static uint64_t
 reserve_size(const struct shm_seg_options *options)
 {
@@ -428,6 +429,23 @@ reserve_size(const struct shm_seg_options *options)
 		reserve = options->limit * 8 > MIN_RESERVE ? options->limit * 8
 							   : MIN_RESERVE;
 	return round_up(reserve, SHM_REGION);
+}
+
+/* The size of a segment whose heap may have RESERVE bytes: the tables come on
+ * top, and have a line for each page of it all.  A step makes the tables larger
+ * by no more than itself, so the heap comes to be RESERVE exactly. */
+static uint64_t
+seg_size(uint64_t reserve, uint32_t arenas)
+{
+	struct shm_super super;
+	uint64_t size = reserve;
+
+	for (;;) {
+		super_layout(&super, size, arenas);
+		if (super.heap + reserve <= size)
+			return size;
+		size = super.heap + reserve;
+	}
 }
 
 static uint32_t
@@ -446,7 +464,8 @@ shm_seg_create(
     const struct shm_seg_options *options, int *ret_fd, int *ret_pins_fd)
 {
 	size_t len = strlen(options->name);
-	uint64_t reserve;
+	uint32_t arenas = arena_count(options);
+	uint64_t reserve, size;
 	struct shm_super super;
 	int fd, pins_fd, error;
 
@@ -456,15 +475,18 @@ shm_seg_create(
 	    options->limit < shm_params[SHM_PARAM_limit_hard].min)
 		return SHM_EINVAL;
 	reserve = reserve_size(options);
-	super_init(&super, options, reserve, arena_count(options));
-	if (super.heap + SHM_REGION > reserve || reserve < options->limit)
+	if (reserve < options->limit)
 		return SHM_EINVAL;
+	size = seg_size(reserve, arenas);
+	if (size > MAX_RESERVE)
+		return SHM_EINVAL;
+	super_init(&super, options, size, arenas);
 	if (getrandom(&super.key, sizeof(super.key), 0) != sizeof(super.key) ||
 	    getrandom(super.id, sizeof(super.id), 0) != sizeof(super.id))
 		return SHM_ESYSTEM;
 	super.key |= 1;
 	error =
-	    shm_seg_files(options->name, reserve, options->mode, &fd, &pins_fd);
+	    shm_seg_files(options->name, size, options->mode, &fd, &pins_fd);
 	if (error)
 		return error;
 	error = seg_format(fd, pins_fd, &super, options->limit);

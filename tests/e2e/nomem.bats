@@ -78,8 +78,8 @@ client_of()
 @test "a reservation that is used up is full, too" {
 	daemon_start --size 24M --reserve 24M
 	holder_start
-	[[ $(tell 0 alloc 1000000 100) == 'done '*' full' ]]
-	(($(figure .bytes.committed) < 16 << 20))
+	[[ $(tell 0 alloc 700000 100) == 'done '*' full' ]]
+	(($(figure .bytes.committed) < 20 << 20))
 	tell 0 free
 	[ "$(tell 0 alloc 64 1000)" = 'done 1000' ]
 	[ "$(tell 0 alloc 1000000)" = 'done 1' ]
