@@ -8,6 +8,7 @@
 
 #include "client/cache.h"
 #include "shm/region.h"
+#include "shm/sample.h"
 
 #define NOINLINE __attribute__((noinline))
 
@@ -42,22 +43,43 @@ alloc_slow(struct shmalloc *heap, size_t size)
 	return off;
 }
 
+/* OFF is new, and to be sampled. */
+static NOINLINE shmalloc_off
+alloc_sampled(struct shmalloc *heap, shmalloc_off off, size_t size)
+{
+	struct cache *cache = cache_enter(heap);
+
+	if (!cache)
+		return off;
+	off = cache_sample(cache, off, size, shm_class(shm_cached_size(size)));
+	cache_leave(cache);
+	return off;
+}
+
 /* The latest chunk of a class of several sizes is too small. */
 static NOINLINE shmalloc_off
 alloc_search(struct shmalloc *heap, size_t size)
 {
 	struct cache *cache = cache_current;
 	uint32_t class = shm_cached_class_large(size);
+	struct cache_class *k = &cache->class[class];
 	uint64_t off;
 
 	cache_mark(cache);
 	off = cache_pop(cache, class, shm_chunk_size(size));
-	if (off) {
-		cache->class[class].allocs++;
-		cache->class[class].requested += size;
-	}
+	if (SHM_UNLIKELY(off == 0))
+		goto slow;
+	k->requested += size;
+	if (SHM_UNLIKELY(--k->left < 0))
+		goto sampled;
 	cache_unmark(cache, heap);
-	return SHM_LIKELY(off) ? off : alloc_slow(heap, size);
+	return off;
+sampled:
+	cache_unmark(cache, heap);
+	return alloc_sampled(heap, off, size);
+slow:
+	cache_unmark(cache, heap);
+	return alloc_slow(heap, size);
 }
 
 /* From a class of several sizes. */
@@ -87,11 +109,15 @@ alloc_range(struct shmalloc *heap, size_t size)
 		goto slow;
 	shm_put(tag, word | cache->owned);
 	k->n = n - 1;
-	k->allocs++;
-	atomic_signal_fence(memory_order_seq_cst);
 	k->requested += size;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (SHM_UNLIKELY(--k->left < 0))
+		goto sampled;
 	cache_unmark(cache, heap);
 	return off;
+sampled:
+	cache_unmark(cache, heap);
+	return alloc_sampled(heap, off, size);
 search:
 	cache_unmark(cache, heap);
 	return alloc_search(heap, size);
@@ -115,6 +141,8 @@ shmalloc_alloc(struct shmalloc *heap, size_t size)
 		return alloc_range(heap, size);
 	cache_mark(cache);
 	k = &cache->class[class_of(size)];
+	/* Once, not for each of its fields. */
+	__asm__("" : "+r"(k));
 	n = k->n;
 	if (SHM_UNLIKELY(n == 0))
 		goto slow;
@@ -126,12 +154,16 @@ shmalloc_alloc(struct shmalloc *heap, size_t size)
 		goto slow;
 	shm_put(tag, word | cache->owned);
 	k->n = n - 1;
-	k->allocs++;
+	k->requested += size;
 	/* Two plain additions, not one of vectors. */
 	atomic_signal_fence(memory_order_seq_cst);
-	k->requested += size;
+	if (SHM_UNLIKELY(--k->left < 0))
+		goto sampled;
 	cache_unmark(cache, heap);
 	return off;
+sampled:
+	cache_unmark(cache, heap);
+	return alloc_sampled(heap, off, size);
 slow:
 	cache_unmark(cache, heap);
 	return alloc_slow(heap, size);
@@ -430,6 +462,9 @@ aligned_slow(struct cache *cache, size_t align, size_t size)
 		return cache_alloc_pages(cache, size);
 	if (!cache_begin(cache, size, size))
 		return 0;
+	if (cache_sample_is_due(cache, size) &&
+	    (off = cache_alloc_sampled(cache, size, size)) != 0)
+		return off;
 	off =
 	    shm_heap_take_aligned(self, shm_chunk_size(size), (uint32_t)align);
 	if (off == 0)
@@ -504,7 +539,7 @@ resize_here(struct cache *cache, shmalloc_off off, size_t size)
 		return false;
 	after = shm_heap_size(seg, off);
 	if (shm_arena_of(seg, off, &is_extent) && is_extent)
-		cache_note_extent(cache, off, size);
+		shm_extent_note_again(seg, off, size);
 	if (after != before) {
 		cache_count_held(cache, cache->self.slot, before, -1);
 		cache_count_held(cache, cache->self.slot, after, 1);

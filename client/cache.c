@@ -142,7 +142,7 @@ block_make(void)
 	slot = (uint64_t *)(void *)(cache + 1);
 	for (uint32_t i = 0; i < SHM_CLASSES; i++) {
 		cache->class[i].slot = slot;
-		cache->class[i].max = class_room(i);
+		cache->class[i].max = (uint16_t)class_room(i);
 		slot += class_room(i);
 	}
 	if (!fork_note_make(cache)) {
@@ -181,6 +181,7 @@ cache_fill(struct cache *cache, struct shmalloc *heap)
 	cache->failure.reason = "none";
 	cache->self.tunables_generation = UINT64_MAX;
 	cache->aged_ms = shm_load(&seg->super->clock_ms);
+	cache->sample_rate = UINT64_MAX;
 	if (!seg->is_read_only)
 		cache_refresh(cache);
 }

@@ -35,15 +35,28 @@ struct cache_class {
 	_Alignas(64) uint32_t n; /* chunks in the array */
 	uint32_t cap;            /* as many as it may have now */
 	uint64_t *slot; /* offsets of payloads; above 1 KiB with the size */
-	uint64_t allocs, requested; /* since they were last published */
-	uint32_t max;               /* as many as there is room for */
-	uint32_t published;         /* `n` when it was last published */
-	int64_t taken;     /* chunks from arenas, less those put back, since */
-	uint32_t n_before; /* `n` when its age was last looked at, */
-	bool is_used;      /* and whether something happened since */
-	uint32_t
-	    foreign; /* chunks that others held till we freed them, since */
+	/* Allocations before one is sampled; below 0: that one was.  And what
+	 * that was when they were last published, see cache_allocs(). */
+	int64_t left, left_before;
+	uint64_t requested; /* bytes, since then */
+	uint32_t published; /* `n` when it was last published */
+	uint16_t max;       /* as many as there is room for */
+	bool is_used;       /* did something happen since its age was seen? */
+	int64_t taken;      /* chunks from arenas, less those put back, since */
+	uint32_t n_before;  /* `n` when its age was last looked at */
+	/* Chunks that others held till we freed them, since. */
+	uint32_t foreign;
 };
+
+/* A file that this process runs code of: its index in the segment. */
+struct cache_module {
+	const void *map; /* what the loader has of it; NULL: no entry */
+	uintptr_t start, end;
+	uintptr_t delta; /* from the file's addresses to ours */
+	uint32_t plus_one;
+};
+
+#define CACHE_MODULES 64u
 
 /* An object that waits for readers. */
 struct cache_retired {
@@ -88,8 +101,13 @@ struct cache {
 	 * their stamps; n_gone <= n_stamped <= n_retired <= room_retired. */
 	size_t n_gone, n_stamped, n_retired, room_retired;
 	struct shmalloc_failure failure;
-	uint32_t n_slow;            /* allocations and frees that missed */
-	bool is_timed;              /* the present one is: see shm/latency.h */
+	uint32_t n_slow; /* allocations and frees that missed */
+	bool is_timed;   /* the present one is: see shm/latency.h */
+	/* The heap profile: see client/profile.c. */
+	uint64_t sample_rate; /* profile.sample_bytes, as last seen */
+	int64_t sample_left;  /* bytes of objects that no class counts */
+	uint64_t random;      /* the generator's state */
+	struct cache_module module[CACHE_MODULES];
 	struct cache *next;         /* of this thread: other attachments */
 	struct cache *next_of_heap; /* Guarded by heap->guard->lock */
 	size_t len;                 /* of the mapping */
@@ -164,6 +182,13 @@ void cache_leave(struct cache *cache);
  */
 bool cache_begin(struct cache *cache, size_t size, size_t more) SHM_MUSTCHECK;
 
+/* Allocations from CLASS since they were last published. */
+static inline uint64_t
+cache_allocs(const struct cache_class *k)
+{
+	return (uint64_t)(k->left_before - k->left);
+}
+
 /* Allocate through the slow path: refill, or go to the arenas.  SIZE may be
  * anything.  The object is OWNED.  0 and errno. */
 shmalloc_off cache_alloc(struct cache *cache, size_t size);
@@ -171,8 +196,22 @@ shmalloc_off cache_alloc(struct cache *cache, size_t size);
 /* As cache_alloc, pages of their own, whatever SIZE. */
 shmalloc_off cache_alloc_pages(struct cache *cache, size_t size);
 
-/* Note the bytes asked for in a used extent's entry. */
-void cache_note_extent(struct cache *cache, uint64_t off, size_t size);
+/* Draw anew where the samples of the heap profile are, if their rate has
+ * changed. */
+void cache_sample_refresh(struct cache *cache);
+
+/* Is an allocation of SIZE bytes that no class counts to be sampled? */
+bool cache_sample_is_due(struct cache *cache, size_t size);
+
+/* Allocate SIZE bytes that are sampled, about UNIT bytes.  0: as they can't be,
+ * or there is no memory for it; do without, that is no failure. */
+shmalloc_off cache_alloc_sampled(
+    struct cache *cache, size_t size, uint64_t unit);
+
+/* The allocation of SIZE bytes from CLASS that gave OFF is one to be sampled:
+ * the object that is, in place of OFF, which goes back; or OFF. */
+shmalloc_off cache_sample(
+    struct cache *cache, uint64_t off, size_t size, uint32_t class);
 
 /* The bytes of the chunk that an entry of a class of several sizes names. */
 static inline uint32_t

@@ -123,7 +123,7 @@ class_age(struct cache *cache, uint32_t class)
 {
 	struct cache_class *k = &cache->class[class];
 
-	if (k->allocs)
+	if (cache_allocs(k))
 		cache_count(cache, class);
 	if (!k->is_used && k->n == k->n_before && k->cap)
 		cap_set(cache, class, k->n / 2);
@@ -181,4 +181,5 @@ cache_refresh(struct cache *cache)
 		if (cache->class[i].cap > most)
 			cap_set(cache, i, most);
 	}
+	cache_sample_refresh(cache);
 }

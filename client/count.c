@@ -79,13 +79,14 @@ cache_count(struct cache *cache, uint32_t class)
 	struct shm_client *client = cache->self.client;
 	int64_t size = shm_class_size(class);
 	int64_t more = (int64_t)k->n - (int64_t)k->published;
-	int64_t frees = (int64_t)k->allocs + more - k->taken;
-	int64_t held = (int64_t)k->allocs - frees + k->foreign;
+	uint64_t allocs = cache_allocs(k);
+	int64_t frees = (int64_t)allocs + more - k->taken;
+	int64_t held = (int64_t)allocs - frees + k->foreign;
 
-	if (k->allocs) {
-		shm_add(&client->allocs, k->allocs);
+	if (allocs) {
+		shm_add(&client->allocs, allocs);
 		shm_add(&client->requested, k->requested);
-		shm_add(&client->class_allocs[class], k->allocs);
+		shm_add(&client->class_allocs[class], allocs);
 		shm_add(&client->class_requested[class], k->requested);
 	}
 	if (frees > 0) {
@@ -100,7 +101,8 @@ cache_count(struct cache *cache, uint32_t class)
 		shm_add(&client->cached_bytes, more * size);
 		shm_add(&client->cached_chunks, more);
 	}
-	k->allocs = k->requested = 0;
+	k->left_before = k->left;
+	k->requested = 0;
 	k->taken = 0;
 	k->foreign = 0;
 	k->published = k->n;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/cache.h"
+#include "shm/sample.h"
 
 #define POP_DEPTH 16u /* chunks of a class of several sizes looked at */
 
@@ -225,27 +226,22 @@ class_alloc(struct cache *cache, size_t size)
 
 	if (off == 0 && (off = class_miss(cache, &class, chunk)) == 0)
 		return cache_fail(cache, cache->self.failure, size), 0;
-	cache->class[class].allocs++;
 	cache->class[class].requested += size;
+	if (--cache->class[class].left < 0)
+		off = cache_sample(cache, off, size, class);
 	cache_count(cache, class);
 	return off;
-}
-
-void
-cache_note_extent(struct cache *cache, uint64_t off, size_t size)
-{
-	struct shm_seg *seg = cache->self.seg;
-	struct shm_page *page = &seg->pages[shm_page_of(seg, off)];
-
-	shm_store(&page->next, (uint32_t)size);
-	shm_store(&page->prev, (uint32_t)((uint64_t)size >> 32));
 }
 
 static shmalloc_off
 large_alloc(struct cache *cache, size_t size, bool is_extent)
 {
+	bool is_sampled = cache_sample_is_due(cache, size);
 	uint64_t off;
 
+	off = is_sampled ? cache_alloc_sampled(cache, size, size) : 0;
+	if (off)
+		return off;
 	if (is_extent) {
 		off = shm_heap_take_extent(&cache->self, shm_pages_for(size));
 		if (off == 0 && cache->cap_bytes) {
@@ -259,7 +255,7 @@ large_alloc(struct cache *cache, size_t size, bool is_extent)
 	if (off == 0)
 		return cache_fail(cache, cache->self.failure, size), 0;
 	if (is_extent)
-		cache_note_extent(cache, off, size);
+		shm_extent_note(cache->self.seg, off, size);
 	shm_put(shm_tag_at(cache->self.seg, off),
 	    cache->owned | shm_tag_check(cache->key, off));
 	cache_count_large(cache, off, size);

@@ -471,6 +471,16 @@ shm_heap_take_extent(struct shm_self *self, uint64_t pages)
 	return off;
 }
 
+uint64_t
+shm_heap_try_extent(struct shm_self *self, uint64_t pages)
+{
+	enum shm_failure before = self->failure;
+	uint64_t off = extent_take(self, pages);
+
+	self->failure = before;
+	return off;
+}
+
 /* ---- Limits -------------------------------------------------------------- */
 
 uint64_t

@@ -29,6 +29,10 @@ uint64_t shm_heap_take_aligned(
  */
 uint64_t shm_heap_take_extent(struct shm_self *self, uint64_t pages);
 
+/* The same for somebody who can do without: 0 is no failure, and nobody gives
+ * back anything for it. */
+uint64_t shm_heap_try_extent(struct shm_self *self, uint64_t pages);
+
 /*
  * Put back N objects that are tagged CACHED for SELF, whichever arenas they are
  * of; what isn't so any more is left alone and counted as a misuse.  OFF is

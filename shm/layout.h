@@ -11,6 +11,7 @@
  *	| threads      record: owner, in-call mark, intent               |
  *	| committed    one bit a page of the whole segment               |
  *	| region table one word a region                                 |
+ *	| samples      of the heap profile; modules: what they ran       |
  *	| page table   one entry a page of extent regions                |
  *	+---------------------------------------------------------------+  heap
  *	| regions      2 MiB each; of chunks, or of extents              |
@@ -56,6 +57,9 @@
 #define SHM_FASTBINS      32u
 #define SHM_CLASSES       128u
 #define SHM_COUNTED       168u /* classes of the statistics: see shm/chunk.h */
+#define SHM_SAMPLES       16384u /* of the heap profile */
+#define SHM_FRAMES        54u    /* of a sample's stack */
+#define SHM_MODULES       1024u
 #define SHM_PEAKS         32u
 #define SHM_DAEMON_SLOT   1u
 #define SHM_DAEMON_THREAD 1u
@@ -134,8 +138,9 @@ struct shm_chunk {
 /* A page's entry; meaningful at the first page of an extent. */
 struct shm_page {
 	struct shm_head head;
-	/* In use: bytes asked for, low and high half.  Free: neighbours in the
-	 * bin, as page numbers, 0 is none. */
+	/* In use: bytes asked for, 32 bits in `next` and 16 in `prev`, whose
+	 * upper half is the sample that it has in the heap profile, plus one, 0
+	 * none.  Free: neighbours in the bin, as page numbers, 0 is none. */
 	_Atomic uint32_t next;
 	_Atomic uint32_t prev;
 };
@@ -197,6 +202,7 @@ struct shm_super {
 	char name[SHM_NAME_LEN];
 	struct shm_table tunables, arenas, roots, clients, client_bits;
 	struct shm_table threads, committed, regions, pages;
+	struct shm_table samples, modules;
 
 	/* Atomic: bytes of the heap that regions have ever covered. */
 	_Alignas(SHM_CACHELINE) _Atomic uint64_t watermark;
@@ -252,6 +258,11 @@ struct shm_super {
 	/* Daemon only: they begin there, in seconds since the epoch; 0: with
 	 * the segment. */
 	_Atomic uint64_t latency_since;
+
+	/* Atomic: samples of the heap profile that were taken, and that were
+	 * not for want of a record; where to look for one next. */
+	_Alignas(SHM_CACHELINE) _Atomic uint64_t sampled, samples_lost;
+	_Atomic uint32_t sample_next;
 };
 
 /* Written by the daemon only; copied by clients when `generation` changed. */
@@ -426,6 +437,43 @@ struct shm_pins {
 	struct shm_pin pin[SHM_THREADS];
 };
 
+/* ---- The heap profile: see shm/sample.h --------------------------------- */
+
+/* A sampled allocation.  Written by the client that made it. */
+struct shm_sample {
+	/* Atomic: times it was claimed (31) | READY (1) | page (32). */
+	_Atomic uint64_t link;
+	_Atomic uint64_t rate; /* bytes: profile.sample_bytes then */
+	_Atomic uint64_t unit; /* bytes that the draw was about */
+	_Atomic uint32_t slot, generation, pid; /* of the client */
+	_Atomic uint32_t n_frames;
+	_Atomic uint64_t command[4]; /* its name then: 32 characters */
+	/* Innermost first: module plus one (16), 0 none | address in it (48).
+	 */
+	_Atomic uint64_t frame[SHM_FRAMES];
+	uint64_t spare;
+};
+
+#define SHM_SAMPLE_READY (UINT64_C(1) << 32)
+#define SHM_FRAME_BITS   48
+
+/* A file that clients run code of, for good; stacks name it after they have
+ * gone. */
+struct shm_module {
+	/* Atomic: 0 free; 1 + the claimant's slot | generation (32) while it is
+	 * written; SHM_MODULE_READY. */
+	_Atomic uint64_t state;
+	/* Of its code: the first address and the end, as in the file's program
+	 * headers, and where that is in the file. */
+	uint64_t start, end, file_off;
+	uint32_t is_fixed; /* runs at those addresses and no other */
+	uint32_t id_len;
+	uint8_t id[32];
+	char name[440];
+};
+
+#define SHM_MODULE_READY UINT64_MAX
+
 struct shm_root {
 	/* Atomic: 0 free; 1 + the claimant's slot while the name is written;
 	 * SHM_ROOT_READY. */
@@ -445,6 +493,9 @@ static_assert(sizeof(struct shm_tunables) == 1024, "layout");
 static_assert(sizeof(struct shm_thread) == 128, "layout");
 static_assert(sizeof(struct shm_pin) == 64, "layout");
 static_assert(sizeof(struct shm_root) == 128, "layout");
+static_assert(sizeof(struct shm_sample) == 512, "layout");
+static_assert(sizeof(struct shm_module) == 512, "layout");
+static_assert(SHM_SAMPLES < UINT16_MAX && SHM_MODULES < UINT16_MAX, "layout");
 static_assert(sizeof(struct shm_super) <= 4 * SHM_PAGE, "layout");
 static_assert(sizeof(struct shm_arena) % SHM_CACHELINE == 0, "layout");
 static_assert(sizeof(struct shm_client) % SHM_CACHELINE == 0, "layout");

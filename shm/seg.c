@@ -33,7 +33,8 @@ abi_hash(void)
 	const uint64_t sizes[] = { sizeof(struct shm_super),
 		sizeof(struct shm_arena), sizeof(struct shm_client),
 		sizeof(struct shm_thread), sizeof(struct shm_chunk),
-		sizeof(struct shm_pins), SHM_REGION, SHM_PAGE, SHM_THREADS };
+		sizeof(struct shm_pins), SHM_REGION, SHM_PAGE, SHM_THREADS,
+		sizeof(struct shm_sample), sizeof(struct shm_module) };
 	uint32_t hash = 2166136261u; /* FNV-1a, over words */
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
@@ -75,6 +76,10 @@ super_layout(struct shm_super *super, uint64_t reserved, uint32_t arenas)
 	    table_place(&off, SHM_CLIENTS, sizeof(struct shm_client));
 	super->client_bits =
 	    table_place(&off, SHM_CLIENTS, round_up(most, 64) / 8);
+	super->modules =
+	    table_place(&off, SHM_MODULES, sizeof(struct shm_module));
+	super->samples =
+	    table_place(&off, SHM_SAMPLES, sizeof(struct shm_sample));
 	super->pages =
 	    table_place(&off, most * SHM_REGION_PAGES, sizeof(struct shm_page));
 	super->heap = round_up(off, SHM_REGION);
@@ -119,6 +124,10 @@ seg_tables(struct shm_seg *seg, const struct shm_super *super)
 	    !table_is_sane(
 		seg, &super->threads, SHM_THREADS, sizeof(struct shm_thread)) ||
 	    !table_is_sane(
+		seg, &super->modules, SHM_MODULES, sizeof(struct shm_module)) ||
+	    !table_is_sane(
+		seg, &super->samples, SHM_SAMPLES, sizeof(struct shm_sample)) ||
+	    !table_is_sane(
 		seg, &super->committed, seg->len / SHM_PAGE / 64, 8) ||
 	    !table_is_sane(seg, &super->regions, seg->n_regions, 8) ||
 	    !table_is_sane(seg, &super->pages,
@@ -137,6 +146,8 @@ seg_tables(struct shm_seg *seg, const struct shm_super *super)
 	seg->committed = (void *)(seg->base + super->committed.off);
 	seg->regions = (void *)(seg->base + super->regions.off);
 	seg->pages = (void *)(seg->base + super->pages.off);
+	seg->samples = (void *)(seg->base + super->samples.off);
+	seg->modules = (void *)(seg->base + super->modules.off);
 	return 0;
 }
 

@@ -50,6 +50,8 @@ struct shm_seg {
 	struct shm_thread *threads;
 	_Atomic uint64_t *committed;
 	_Atomic uint64_t *regions;
+	struct shm_sample *samples;
+	struct shm_module *modules;
 	struct shm_page *pages; /* indexed by page number in the heap */
 	struct shm_pins *pins;
 	int fd, pins_fd;

@@ -102,8 +102,8 @@ chunks_copy(struct shm_walk *walk)
 static uint64_t
 extent_requested(const struct shm_page *entry, const struct shm_head_copy *head)
 {
-	uint64_t asked =
-	    shm_load(&entry->next) | (uint64_t)shm_load(&entry->prev) << 32;
+	uint64_t asked = shm_load(&entry->next) |
+	    (uint64_t)(shm_load(&entry->prev) & UINT16_MAX) << 32;
 
 	if (head->state == SHM_FREE)
 		return 0;

@@ -137,6 +137,28 @@ retired_many(struct kill_scene *scene)
 	return true;
 }
 
+/* With profile.sample_bytes=1: there are free extents, and records. */
+static bool
+sampled_freed(struct kill_scene *scene)
+{
+	if (!two(scene))
+		return false;
+	shmalloc_free(scene->heap, scene->off[0]);
+	return true;
+}
+
+/* The caches have what alloc_hits() takes. */
+static bool
+hit_wanted(struct kill_scene *scene)
+{
+	shmalloc_off off[40];
+
+	if (shmalloc_alloc_batch(scene->heap, 500, 40, off) != 40)
+		return false;
+	shmalloc_free_batch(scene->heap, 40, off);
+	return true;
+}
+
 /* ---- What another client has done ---------------------------------------- */
 
 /* Its own, some of which are freed while the others are shared, then it leaves:
@@ -248,6 +270,16 @@ static bool
 alloc_many(struct kill_scene *scene)
 {
 	for (int i = 0; i < 80; i++)
+		if (!shmalloc_alloc(scene->heap, 500))
+			return false;
+	return true;
+}
+
+/* So many that one of them is sampled: with a probability of 1 - exp(-7). */
+static bool
+alloc_hits(struct kill_scene *scene)
+{
+	for (int i = 0; i < 14; i++)
 		if (!shmalloc_alloc(scene->heap, 500))
 			return false;
 	return true;
@@ -532,6 +564,19 @@ const struct kill_op kill_ops[] = {
 	{ "alloc, drain what others freed", COLD, ANY, NULL, alloc_medium,
 	    KILL_HOLD | KILL_MAY_FAIL | KILL_RECOVER, KILL_WENT_DRAIN,
 	    other_owns, other_pushes, { NULL } },
+	{ "alloc, sampled", COLD | WARM | NEARLY | FULL, ANY, NULL, alloc_small,
+	    KILL_MAY_FAIL | KILL_SIGNALS | KILL_RECOVER, KILL_WENT_EXTEND, NULL,
+	    NULL, { "profile.sample_bytes=1" } },
+	{ "alloc, sampled again", WARM, ANY, sampled_freed, alloc_100,
+	    KILL_MAY_FAIL, 0, NULL, NULL, { "profile.sample_bytes=1" } },
+	{ "alloc, sampled extent", WARM, ANY, NULL, alloc_extent, KILL_MAY_FAIL,
+	    0, NULL, NULL, { "profile.sample_bytes=1" } },
+	{ "alloc, hit to be sampled", WARM, USED, hit_wanted, alloc_hits,
+	    KILL_MAY_FAIL, 0, NULL, NULL, { "profile.sample_bytes=1K" } },
+	{ "free, sampled", WARM, ANY, one, free_first, KILL_SIGNALS, 0, NULL,
+	    NULL, { "profile.sample_bytes=1" } },
+	{ "publish, sampled", WARM, ANY, two, publish_insert, 0,
+	    KILL_WENT_CHANGE, NULL, NULL, { "profile.sample_bytes=1" } },
 	{ "free, hit", WARM, ANY, one, free_first, 0, 0, NULL, NULL, { NULL } },
 	{ "free, twice", WARM, ANY, one, free_twice, 0, 0, NULL, NULL,
 	    { NULL } },
