@@ -3,8 +3,9 @@
  * descriptors of protobuf-c, so that a message that gets a field needs no line
  * here.  See <shmalloc/control.h>.
  *
- * Replies hold 32 and 64 bit integers, doubles, booleans, strings and messages,
- * optional or repeated; of the repeated ones strings and messages.
+ * Replies hold 32 and 64 bit integers, doubles, booleans, strings, bytes and
+ * messages, optional or repeated; of the repeated ones strings and messages.
+ * Bytes are not for walks: there they are absent.
  */
 #include <string.h>
 
@@ -163,6 +164,19 @@ const char *
 shmalloc_control_string(const struct shmalloc_record *record, const char *key)
 {
 	return record_scalar(record, key, PROTOBUF_C_TYPE_STRING);
+}
+
+const void *
+shmalloc_control_bytes(
+    const struct shmalloc_record *record, const char *key, size_t *ret_len)
+{
+	const ProtobufCBinaryData *value =
+	    record_scalar(record, key, PROTOBUF_C_TYPE_BYTES);
+
+	if (value == NULL)
+		return NULL;
+	*ret_len = value->len;
+	return value->data;
 }
 
 /* ---- The walk -------------------------------------------------------- */

@@ -109,6 +109,19 @@ shmalloc_control_latency(struct shmalloc_control *control, const char *segment,
 }
 
 int
+shmalloc_control_profile(struct shmalloc_control *control, const char *segment,
+    struct shmalloc_reply **ret_reply)
+{
+	Proto__Request request = PROTO__REQUEST__INIT;
+	Proto__ProfileRequest profile = PROTO__PROFILE_REQUEST__INIT;
+
+	request.body_case = PROTO__REQUEST__BODY_PROFILE;
+	request.profile = &profile;
+	return shmalloc_control_request(control, &request, segment,
+	    PROTO__REPLY__BODY_PROFILE, 1, ret_reply);
+}
+
+int
 shmalloc_control_events(struct shmalloc_control *control, const char *segment,
     uint64_t after, uint32_t most, struct shmalloc_reply **ret_reply)
 {

@@ -70,6 +70,8 @@ static const struct verb verbs[] = {
 	    NULL },
 	{ PROTO__REQUEST__BODY_LATENCY, "latency", verb_latency, false, false,
 	    NULL },
+	{ PROTO__REQUEST__BODY_PROFILE, "profile", verb_profile, false, false,
+	    verb_profile_work },
 	{ PROTO__REQUEST__BODY_EVENTS, "events", verb_events, false, true,
 	    NULL },
 };

@@ -81,6 +81,7 @@ int verb_map_work(struct call *call);
 int verb_trim_work(struct call *call);
 int verb_check_work(struct call *call);
 int verb_fit_work(struct call *call);
+int verb_profile_work(struct call *call);
 int verb_stats(struct call *call);
 int verb_clients(struct call *call);
 int verb_map(struct call *call);
@@ -103,6 +104,7 @@ int verb_evict(struct call *call);
 int verb_events(struct call *call);
 int verb_fit(struct call *call);
 int verb_latency(struct call *call);
+int verb_profile(struct call *call);
 
 /* Parts that several answers have. */
 Proto__DaemonInfo *verb_daemon_info(struct call *call);

@@ -23,8 +23,9 @@
 /* Of zlib: it is the event loop that packs. */
 #define LEVEL          1
 
-#define TYPE_JSON "application/json"
-#define TYPE_TEXT "text/plain; charset=utf-8"
+#define TYPE_JSON   "application/json"
+#define TYPE_TEXT   "text/plain; charset=utf-8"
+#define TYPE_BINARY "application/octet-stream"
 
 struct http_doc_kind {
 	const char *path;
@@ -42,6 +43,7 @@ static const struct http_doc_kind kinds[] = {
 	{ "/events.json", PROTO__REQUEST__BODY_EVENTS, NULL, false },
 	{ "/segments.json", PROTO__REQUEST__BODY_SEGMENT_LIST, "segments",
 	    false },
+	{ "/debug/pprof/heap", PROTO__REQUEST__BODY_PROFILE, NULL, true },
 	{ "/metrics", PROTO__REQUEST__BODY__NOT_SET, NULL, false },
 };
 
@@ -198,6 +200,21 @@ encode(struct call *call, struct encoding *encoding)
 	return on_encoded(call);
 }
 
+/* The heap profile is a file that was made already. */
+static bool
+profile_fill(struct http_doc *doc, const ProtobufCBinaryData *from)
+{
+	struct http_body body = { 0 };
+	char *data = malloc(from->len + 1);
+	/* Without memory the body stays empty, which is told. */
+	if (data != NULL) {
+		memcpy(data, from->data, from->len);
+		(void)!http_body_take(&body, data, from->len, LEVEL);
+	}
+	doc_fill(doc, 200, TYPE_BINARY, &body);
+	return false;
+}
+
 static bool
 on_answer(struct call *call)
 {
@@ -206,6 +223,8 @@ on_answer(struct call *call)
 		error_fill(call->asker, call->reply);
 		return false;
 	}
+	if (call->reply->body_case == PROTO__REPLY__BODY_PROFILE)
+		return profile_fill(call->asker, &call->reply->profile->pprof);
 	encoding = pool_alloc(call->pool, sizeof *encoding);
 	/* All members of the union are pointers to messages. */
 	encoding->root =
@@ -268,6 +287,7 @@ doc_make(struct http_doc *doc)
 	Proto__EventsRequest events = PROTO__EVENTS_REQUEST__INIT;
 	Proto__LatencyRequest latency = PROTO__LATENCY_REQUEST__INIT;
 	Proto__MapRequest map = PROTO__MAP_REQUEST__INIT;
+	Proto__ProfileRequest profile = PROTO__PROFILE_REQUEST__INIT;
 	Proto__SegmentListRequest list = PROTO__SEGMENT_LIST_REQUEST__INIT;
 	CALL_PUT(&request, protocol, PROTO_VERSION);
 	request.segment = doc->segment;
@@ -291,6 +311,9 @@ doc_make(struct http_doc *doc)
 		break;
 	case PROTO__REQUEST__BODY_MAP:
 		request.map = &map;
+		break;
+	case PROTO__REQUEST__BODY_PROFILE:
+		request.profile = &profile;
 		break;
 	default:
 		request.segment_list = &list;

@@ -22,6 +22,8 @@ const struct command command_table[COMMANDS] = {
 	    "who holds the arenas' locks, since when, and who waited" },
 	[COMMAND_LATENCY] = { "latency", NULL, "", 0, 0, latency_run,
 	    "how long operations take" },
+	[COMMAND_PROFILE] = { "profile", NULL, "", 0, 0, profile_run,
+	    "who allocated what is there, with call stacks, for pprof" },
 	[COMMAND_EVENTS] = { "events", NULL, "", 0, 0, events_run,
 	    "what happened last: who came, died, failed, was repaired" },
 	[COMMAND_MAP] = { "map", NULL, "", 0, 0, map_run,

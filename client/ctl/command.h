@@ -14,6 +14,7 @@ enum command_id {
 	COMMAND_CLIENTS_EVICT,
 	COMMAND_LOCKS,
 	COMMAND_LATENCY,
+	COMMAND_PROFILE,
 	COMMAND_EVENTS,
 	COMMAND_MAP,
 	COMMAND_FIT,
@@ -78,6 +79,7 @@ int evict_run(struct ctl *ctl, int argc, char **argv);
 int locks_run(struct ctl *ctl, int argc, char **argv);
 int events_run(struct ctl *ctl, int argc, char **argv);
 int latency_run(struct ctl *ctl, int argc, char **argv);
+int profile_run(struct ctl *ctl, int argc, char **argv);
 int fit_run(struct ctl *ctl, int argc, char **argv);
 int map_run(struct ctl *ctl, int argc, char **argv);
 int tune_list_run(struct ctl *ctl, int argc, char **argv);

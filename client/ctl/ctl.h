@@ -31,7 +31,7 @@ struct options {
 	bool json, bytes, no_headings, no_color, help, version;
 	bool exact, ascii, is_long, changed, dry_run, all, repair, yes, force;
 	bool reset, follow;
-	const char *by, *remove, *group, *textfile, *via;
+	const char *by, *remove, *group, *textfile, *via, *output;
 	const char *sort;
 	bool batch;
 	bool save;

@@ -1,15 +1,11 @@
 /* `metrics`: the statistics of all segments, or of one, for Prometheus. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "client/ctl/command.h"
+#include "client/ctl/file.h"
 #include "client/ctl/text.h"
-
-#define FILE_MODE 0644 /* other users' collectors read it */
 
 /* ---- The replies --------------------------------------------------------- */
 
@@ -79,56 +75,6 @@ replies_ask(struct ctl *ctl, struct replies *replies)
 	return r < 0 ? r : segment_add(ctl, replies, ctl->opt.segment);
 }
 
-/* ---- The file ------------------------------------------------------------ */
-
-static int
-file_fail(const char *path)
-{
-	text_error("%s: %s", path, strerror(errno));
-	return EXIT_INTERNAL;
-}
-
-/* Write TEXT to the descriptor FD, which is closed; false: errno. */
-static bool
-file_fill(int fd, const char *text)
-{
-	FILE *file = fdopen(fd, "w");
-	bool is_written;
-
-	if (file == NULL) {
-		close(fd);
-		return false;
-	}
-	is_written = fchmod(fd, FILE_MODE) == 0 && fputs(text, file) != EOF;
-	return fclose(file) == 0 && is_written;
-}
-
-/* Replace PATH by a file that has TEXT; who reads it meanwhile sees the old
- * one or the new one, whole. */
-static int
-file_replace(const char *path, const char *text)
-{
-	char name[4096];
-	int fd;
-
-	if ((size_t)snprintf(name, sizeof(name), "%s.XXXXXX", path) >=
-	    sizeof(name)) {
-		errno = ENAMETOOLONG;
-		return file_fail(path);
-	}
-	fd = mkstemp(name);
-	if (fd < 0)
-		return file_fail(name);
-	if (!file_fill(fd, text) || rename(name, path) != 0) {
-		int saved = errno;
-
-		unlink(name);
-		errno = saved;
-		return file_fail(path);
-	}
-	return EXIT_OK;
-}
-
 int
 metrics_run(struct ctl *ctl, int argc, char **argv)
 {
@@ -147,7 +93,7 @@ metrics_run(struct ctl *ctl, int argc, char **argv)
 		text_error("out of memory");
 		code = EXIT_INTERNAL;
 	} else if (ctl->opt.textfile != NULL) {
-		code = file_replace(ctl->opt.textfile, text);
+		code = file_replace(ctl->opt.textfile, text, strlen(text));
 	} else {
 		fputs(text, stdout);
 	}

@@ -62,6 +62,8 @@ const struct option_info option_table[] = {
 	    "every value with its description, and more" },
 	{ "textfile", 0, "FILE", OPTION_STRING, AT(textfile), 0, 0, ON(METRICS),
 	    "write FILE, which is replaced as a whole" },
+	{ "output", 'o', "FILE", OPTION_STRING, AT(output), 0, 0, ON(PROFILE),
+	    "write FILE, which is replaced as a whole" },
 	{ "changed", 0, NULL, OPTION_FLAG, AT(changed), 0, 0, ON(TUNE_LIST),
 	    "only those that differ from their default" },
 	{ "all", 0, NULL, OPTION_FLAG, AT(all), 0, 0, ON(TUNE_RESET),

@@ -64,6 +64,7 @@ static const struct {
 	[COMMAND_STATS] = { "stats", "" },
 	[COMMAND_CLIENTS] = { "clients", "clients" },
 	[COMMAND_LOCKS] = { "locks", "" },
+	[COMMAND_PROFILE] = { "profile", "" },
 	[COMMAND_MAP] = { "map", "" },
 	[COMMAND_FIT] = { "fit", "" },
 	[COMMAND_TUNE_LIST] = { "parameters", "parameters" },

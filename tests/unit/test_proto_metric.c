@@ -118,6 +118,7 @@ units_of(ProtobufCType type)
 	case PROTOBUF_C_TYPE_BOOL:
 		return " flag ";
 	case PROTOBUF_C_TYPE_STRING:
+	case PROTOBUF_C_TYPE_BYTES:
 		return " text ";
 	default:
 		return "";

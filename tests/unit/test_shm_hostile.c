@@ -11,11 +11,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "server/pprof.h"
 #include "shm/commit.h"
 #include "shm/daemon.h"
+#include "shm/sample.h"
 #include "tests/unit/fixture.h"
 
 #define OBJECTS 400
+#define SAMPLES 40
 
 /* ThreadSanitizer has nothing to find in one thread, and takes long to unmap a
  * segment's shadow. */
@@ -30,13 +33,37 @@
 
 static struct fixture fixture;
 static struct shm_seg *const seg = &fixture.seg;
-static uint64_t seed, off[OBJECTS];
+static uint64_t seed, off[OBJECTS + SAMPLES];
 static int n_off;
 
 static uint32_t
 below(uint32_t n)
 {
 	return fixture_random(&seed) % n;
+}
+
+/* An object of WHO's in the heap profile. */
+static void
+sample_make(struct shm_self *who)
+{
+	struct shm_module_copy module = { .start = 4096, .end = 65536 };
+	struct shm_sample_copy sample = { .rate = 1000, .unit = 100 };
+	uint64_t o = shm_heap_take_extent(who, 1 + below(4));
+	uint32_t index;
+
+	cr_assert_neq(o, 0);
+	off[n_off++] = o;
+	shm_extent_note(seg, o, 1000);
+	index = shm_sample_claim(who, o);
+	module.name[0] = (char)('a' + below(3));
+	sample.n_frames = below(SHM_FRAMES + 1);
+	for (uint32_t i = 0; i < sample.n_frames; i++)
+		sample.frame[i] = (uint64_t)shm_module_find(who, &module)
+			<< SHM_FRAME_BITS |
+		    below(70000);
+	if (index)
+		shm_sample_publish(who, index - 1, &sample);
+	fixture_tag(seg, o, who, SHM_OWNED);
 }
 
 static void
@@ -59,6 +86,8 @@ heap_make(void)
 		if (o)
 			off[n_off++] = o;
 	}
+	for (int i = 0; i < SAMPLES; i++)
+		sample_make(below(2) ? &fixture.self : &fixture.other);
 	for (int i = 0; i < OBJECTS / 4; i++) {
 		uint64_t o = off[below((uint32_t)n_off)];
 
@@ -173,7 +202,7 @@ tags_spoil(void)
 static void
 segment_spoil(void)
 {
-	switch (below(12)) {
+	switch (below(14)) {
 	case 0:
 		words_spoil(seg->super, sizeof(*seg->super), 64);
 		break;
@@ -210,6 +239,13 @@ segment_spoil(void)
 	case 10:
 		tags_spoil();
 		break;
+	case 11:
+		words_spoil(
+		    seg->samples, SAMPLES * sizeof(*seg->samples), 4096);
+		break;
+	case 12:
+		words_spoil(seg->modules, 4 * sizeof(*seg->modules), 512);
+		break;
 	default:
 		chunks_spoil();
 	}
@@ -229,6 +265,7 @@ all_read(void)
 	struct shm_stats stats;
 	struct shm_client_stats client[8];
 	struct shm_clients_read read = { 0 };
+	struct pprof pprof;
 	uint64_t sum = 0;
 
 	cr_assert_eq(shm_stats_read(seg, false, &stats), 0);
@@ -237,6 +274,8 @@ all_read(void)
 		cr_assert_eq(fixture_sum(&stats.bytes), stats.bytes.size);
 		shm_stats_release(&stats);
 	}
+	cr_assert_eq(pprof_make(seg, "test", &pprof), 0);
+	free(pprof.data);
 	for (uint32_t i = 0; i < 8; i++)
 		if (shm_client_read(seg, i, &client[i]))
 			read.slot[i] = &client[i];

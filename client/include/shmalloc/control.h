@@ -161,6 +161,14 @@ int shmalloc_control_latency(struct shmalloc_control *control,
     const char *segment, unsigned flags, struct shmalloc_reply **ret_reply);
 
 /*
+ * The heap profile, "shmalloc.profile/1": one of "sample_bytes" bytes that are
+ * allocated, with its stack, client and arena.  What pprof reads is under
+ * "pprof", see shmalloc_control_bytes().  SHMALLOC_ERANGE: it is too long.
+ */
+int shmalloc_control_profile(struct shmalloc_control *control,
+    const char *segment, struct shmalloc_reply **ret_reply);
+
+/*
  * The last things that happened to the daemon's segments (SEGMENT: to that one
  * only), "shmalloc.events/1": those with a number above AFTER, the last MOST of
  * them (0: all there are).  "last" is what to ask after next; "lost" counts
@@ -332,6 +340,11 @@ int shmalloc_control_bool(
 const char *shmalloc_control_string(
     const struct shmalloc_record *record, const char *key);
 
+/* The bytes under KEY, *RET_LEN of them, which are RECORD's; NULL if they are
+ * absent. */
+const void *shmalloc_control_bytes(
+    const struct shmalloc_record *record, const char *key, size_t *ret_len);
+
 /* The string I of the list of strings under KEY; NULL past the end or if its
  * items aren't strings. */
 const char *shmalloc_control_string_item(
@@ -388,8 +401,8 @@ typedef void (*shmalloc_metric_fn)(
 /*
  * Call FN for everything that the reply named REPLY can have, in order: stats,
  * status, clients, map, fit, parameters, changes, trimmed, checked, segments,
- * roots, version or locks.  Needs no daemon.  FN's metric is valid in the
- * call; kind, unit and text for ever.  0 or SHMALLOC_EUNKNOWN.
+ * roots, version, locks or profile.  Needs no daemon.  FN's metric is valid in
+ * the call; kind, unit and text for ever.  0 or SHMALLOC_EUNKNOWN.
  */
 int shmalloc_control_schema(
     const char *reply, shmalloc_metric_fn fn, void *arg);
