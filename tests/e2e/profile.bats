@@ -10,6 +10,8 @@ setup_file()
 	CC="$CC -g -no-pie" client_build profiled.c
 	mv "$BATS_FILE_TMPDIR/profiled" "$BATS_FILE_TMPDIR/unmoved"
 	mv "$BATS_FILE_TMPDIR/fixed" "$BATS_FILE_TMPDIR/profiled"
+	client_build interrupt.c
+	client_build fork.c
 	PPROF=$(HOME=$BATS_FILE_TMPDIR go env GOTOOLDIR)/pprof
 	export PPROF
 }
@@ -187,4 +189,24 @@ two_clients()
 	run -0 --separate-stderr shmallocctl --json profile
 	jq -e '.samples > 10000 and .samples + .lost >= 15000' <<<"$output"
 	[[ $stderr == *'raise profile.sample_bytes'* ]]
+}
+
+@test 'handlers and jumps do no harm while most is sampled' {
+	local name
+
+	daemon_start --size 256M -p profile.sample_bytes=64
+	for name in deeper_after_jump handler_after_jump call_in_handler \
+	    call_in_handler_elsewhere jump_from_elsewhere; do
+		"$BATS_FILE_TMPDIR/interrupt" "$name"
+	done
+	shmallocctl --json profile | jq -e '.taken > 1000'
+}
+
+@test 'children of threads that sample are sound' {
+	case $CC in
+	*sanitize*) skip 'its allocator is not sound in a child of threads' ;;
+	esac
+	daemon_start --size 256M -p profile.sample_bytes=64
+	"$BATS_FILE_TMPDIR/fork" threads_inside
+	shmallocctl --json profile | jq -e '.taken > 1000 and .samples == 0'
 }
