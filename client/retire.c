@@ -52,13 +52,14 @@ retired_free(struct cache *cache, const struct cache_retired *retired)
 	uint64_t off = retired->off;
 
 	pending_add(cache, retired->size, -1);
-	cache_count_free(cache, off, retired->size);
 	if (!place || !shm_cas(place, &tag, cache->cached | check)) {
 		shm_add(&self->client->misuses, 1);
 		return;
 	}
+	/* It is ours once more, until cache_put() has counted its free. */
+	cache_count_held(cache, self->slot, retired->size, 1);
 	cache_fill_freed(cache, off);
-	shm_heap_put(self, 1, &off);
+	cache_put(cache, off);
 }
 
 /* Take over what ended threads left: with a new stamp, so it waits longer. */
