@@ -4,7 +4,7 @@
 #include "server/log.h"
 #include "server/tune.h"
 
-#define HUGE_MOST 8 /* in one job, so that others need not wait for long */
+#define HUGE_MOST 16 /* in one job, so that others need not wait for long */
 
 static int
 collapse_work(struct call *call)

@@ -13,7 +13,6 @@
 
 /* What need not be done with each tick is done with each tenth. */
 #define SLOW_TICKS      10
-#define HUGE_TICKS      2
 /* Between two slices of giving pages back, for whatever else there is to do. */
 #define MORE_US         1000
 /* A daemon that ends with its last client waits so long for the first. */
@@ -72,7 +71,9 @@ more_schedule(struct server *server)
 	struct segment *segment;
 	bool has_more = false;
 	TAILQ_FOREACH(segment, &server->segments, link)
-	has_more |= shm_tick_has_more(&segment->seg);
+	{
+		has_more |= shm_tick_has_more(&segment->seg);
+	}
 	if (has_more && event_add(server->more, &soon) != 0)
 		log_debug("no memory for a timer: the next tick goes on");
 }
@@ -85,7 +86,9 @@ on_more(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	TAILQ_FOREACH(segment, &server->segments, link)
-	bytes_log(segment, shm_tick_more(&segment->seg));
+	{
+		bytes_log(segment, shm_tick_more(&segment->seg));
+	}
 	more_schedule(server);
 }
 
@@ -98,7 +101,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	bool is_slow = server->n_ticks % SLOW_TICKS == 0;
-	bool looks = server->n_ticks++ % HUGE_TICKS == 0;
+	server->n_ticks++;
 	if (is_slow) {
 		system_pages = shm_memory_pages("");
 		store_say_alive();
@@ -108,8 +111,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		segment_tick(segment);
 		tune_timed_tick(server, segment);
 		reader_tick(segment);
-		if (looks)
-			huge_tick(server, segment);
+		huge_tick(server, segment);
 		if (is_slow)
 			segment_slow_tick(segment, system_pages);
 	}
