@@ -13,7 +13,8 @@
 
 #include "cache/internal.h"
 
-#define WINDOW    4  /* buckets: 28 places */
+#define WINDOW    40 /* items, at least, of whom the best goes */
+#define BUCKETS   16 /* that are looked at for them, at most */
 #define ROUNDS    16 /* windows, until one item goes */
 #define TRIM      64 /* items, at most, for one store */
 #define PROBATION 10 /* a tenth of the items */
@@ -48,10 +49,13 @@ item_score(
 	return SCORE_MAIN;
 }
 
-static void
+/* Judge the items of a bucket; how many there are. */
+static int
 bucket_judge(struct shmalloc_cache *cache, struct cache_table *table,
     struct cache_bucket *bucket, uint64_t items, struct victim *best)
 {
+	int n = 0;
+
 	for (; bucket; bucket = cache_bucket_next(cache, bucket))
 		for (unsigned i = 0; i < CACHE_ENTRIES; i++) {
 			struct victim it = { .entry = &bucket->entry[i] };
@@ -60,10 +64,12 @@ bucket_judge(struct shmalloc_cache *cache, struct cache_table *table,
 			    cache_entry_item(cache, table, it.entry, &it.off);
 			if (!it.item)
 				continue;
+			n++;
 			it.score = item_score(cache, it.item, items);
 			if (!best->item || it.score > best->score)
 				*best = it;
 		}
+	return n;
 }
 
 /* Does it stay because it was found since?  Then it begins anew. */
@@ -125,9 +131,10 @@ cache_evict(struct shmalloc_cache *cache, enum shmalloc_cache_count why)
 
 	for (int round = 0; table && round < ROUNDS && len == 0; round++) {
 		struct victim best = { .item = NULL };
+		int n = 0;
 
-		for (int i = 0; i < WINDOW; i++)
-			bucket_judge(cache, table,
+		for (int i = 0; i < BUCKETS && n < WINDOW; i++)
+			n += bucket_judge(cache, table,
 			    cache_hand_step(cache, table), items, &best);
 		if (best.item && !victim_stays(cache, best.item))
 			len = victim_evict(cache, table, &best, why);
