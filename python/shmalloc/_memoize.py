@@ -27,11 +27,12 @@ def _argument_key(args, kwargs):
         raise TypeError(
             "an argument is no str, bytes, number, None or tuple of such: "
             "memoize() needs key=, which makes a key of the arguments")
-    return repr((args, named) if named else args)
+    return repr((args, named))
 
 
 def _as_bytes(key):
-    return key.encode() if isinstance(key, str) else bytes(key)
+    # bytes(5) would be five of them.
+    return key.encode() if isinstance(key, str) else bytes(memoryview(key))
 
 
 def _bounded(prefix, key):

@@ -198,22 +198,23 @@ class Memoize(Case):
 
         for args, named in (((1,), {}), ((1.0,), {}), ((True,), {}),
                             (("1",), {}), ((b"1",), {}), (((1, 2),), {}),
-                            ((1, 2), {}), ((), {"x": 1}), ((None,), {})):
+                            ((1, 2), {}), ((), {"x": 1}), ((None,), {}),
+                            ((1,), {"x": 1}), (((1,), (("x", 1),)), {})):
             for _ in range(3):
                 self.assertEqual(double(*args, **named),
                                  repr((args, named)).encode())
-        self.assertEqual(len(calls), 9)
+        self.assertEqual(len(calls), 11)
         self.assertIn(double.key(1), self.cache)
         self.assertTrue(double.forget(1))
         self.assertFalse(double.forget(1))
         double(1)
-        self.assertEqual(len(calls), 10)
+        self.assertEqual(len(calls), 12)
         self.assertEqual(double.__doc__, "Twice.")
         with self.assertRaisesRegex(TypeError, "needs key="):
             double([1])
         long = "x" * 100000
         self.assertEqual(double(long), double(long))
-        self.assertEqual(len(calls), 11)
+        self.assertEqual(len(calls), 13)
         self.pipe.rest()
 
     def test_a_key_and_a_prefix_of_ones_own(self):
@@ -223,6 +224,9 @@ class Memoize(Case):
 
         self.assertEqual(first(["a", "b"]), b"a")
         self.assertEqual(self.cache["p:a,b"], b"a")
+        for bad in (5, [5], None):
+            with self.assertRaises(TypeError):
+                self.cache.memoize(key=lambda: bad)(lambda: b"")()
         self.pipe.rest()
 
     def test_what_the_function_raises_is_raised_and_not_kept(self):
