@@ -53,7 +53,7 @@ lease_waive(struct lease *self, PyObject *unused)
 	if (!call_begin(self->cache))
 		return NULL;
 	error = lease_waive_now(self);
-	if (error == SHMALLOC_CACHE_ELEASE)
+	if (error == SHMALLOC_CACHE_ELEASE || error == SHMALLOC_EGONE)
 		error = 0;
 	if (error != 0)
 		error_raise(self->cache->heap->heap, error, NULL);

@@ -306,6 +306,24 @@ class Memoize(Case):
         self.assertEqual(len(calls), 3)
         self.pipe.rest()
 
+    def test_without_the_cache_halfway_it_works(self):
+        def destroy(error):
+            self.cache.destroy()
+            if error:
+                raise error
+            return b"result"
+
+        for error in None, LookupError("mine"):
+            self.cache = shmalloc.Cache(self.cache.name)
+            with shmalloc.Cache(self.cache.name) as gone:
+                function = gone.memoize(key=lambda _: "key")(destroy)
+                if error:
+                    with self.assertRaisesRegex(LookupError, "mine"):
+                        function(error)
+                else:
+                    self.assertEqual(function(error), b"result")
+        self.pipe.rest()
+
     def test_of_many_processes_one_computes(self):
         @self.cache.memoize(ttl=1000)
         def compute():
