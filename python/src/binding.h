@@ -53,6 +53,14 @@ bool input_value(PyObject *value, PyObject *dumps, struct input *ret_input);
 
 void input_end(struct input *input);
 
+/*
+ * For "O&" of PyArg_Parse: an int as uint32_t or uint64_t.  Its "I" and "K"
+ * keep what is left of a number that is too large or negative; these raise
+ * OverflowError, and TypeError for what is no int.
+ */
+int number32(PyObject *number, void *ret_uint32);
+int number64(PyObject *number, void *ret_uint64);
+
 /* Seconds (None: 0) as milliseconds, rounded up.  False with an exception. */
 bool milliseconds(PyObject *seconds, const char *what, uint32_t *ret_ms);
 

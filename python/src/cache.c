@@ -86,18 +86,16 @@ cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 		"dumps", "loads", "max_views", NULL };
 	struct shmalloc_cache_options options = SHMALLOC_CACHE_OPTIONS_INIT;
 	PyObject *stale = NULL, *dumps = NULL, *loads = NULL, *self;
-	unsigned long long limit = 0, entries = 0;
-	unsigned max_views = 64;
+	uint32_t max_views = 64;
 	struct heap *heap;
 	const char *name;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!s|KKOOOI", names,
-		heap_type, &heap, &name, &limit, &entries, &stale, &dumps,
-		&loads, &max_views) ||
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!s|O&O&OOOO&", names,
+		heap_type, &heap, &name, number64, &options.bytes, number64,
+		&options.entries, &stale, &dumps, &loads, number32,
+		&max_views) ||
 	    !milliseconds(stale, "stale", &options.stale_ms))
 		return NULL;
-	options.bytes = limit;
-	options.entries = entries;
 	self = cache_open(type, heap, name, &options);
 	if (!self)
 		return NULL;

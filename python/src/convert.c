@@ -119,6 +119,43 @@ input_end(struct input *input)
 		PyBuffer_Release(&input->buffer);
 }
 
+/* 1 with what NUMBER is, which is at most MOST; 0 with an exception. */
+static int
+number_parse(PyObject *number, uint64_t most, uint64_t *ret_value)
+{
+	PyObject *index = PyNumber_Index(number);
+	uint64_t value;
+
+	if (!index)
+		return 0;
+	value = PyLong_AsUnsignedLongLong(index);
+	Py_DECREF(index);
+	if (!PyErr_Occurred() && value <= most) {
+		*ret_value = value;
+		return 1;
+	}
+	PyErr_Format(PyExc_OverflowError, "%R is not from 0 to %llu", number,
+	    (unsigned long long)most);
+	return 0;
+}
+
+int
+number32(PyObject *number, void *ret_uint32)
+{
+	uint64_t value;
+
+	if (!number_parse(number, UINT32_MAX, &value))
+		return 0;
+	*(uint32_t *)ret_uint32 = (uint32_t)value;
+	return 1;
+}
+
+int
+number64(PyObject *number, void *ret_uint64)
+{
+	return number_parse(number, UINT64_MAX, ret_uint64);
+}
+
 bool
 milliseconds(PyObject *seconds, const char *what, uint32_t *ret_ms)
 {

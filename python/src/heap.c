@@ -35,15 +35,13 @@ heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	struct shmalloc_options options = SHMALLOC_OPTIONS_INIT;
 	allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	const char *segment = NULL;
-	unsigned flags = 0, timeout_ms = 0;
 	struct heap *self;
 	int error;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|zIIz", names, &segment,
-		&flags, &timeout_ms, &options.label))
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|zO&O&z", names,
+		&segment, number32, &options.flags, number32,
+		&options.attach_timeout_ms, &options.label))
 		return NULL;
-	options.flags = flags;
-	options.attach_timeout_ms = timeout_ms;
 	self = (struct heap *)make(type, 0);
 	if (!self)
 		return NULL;

@@ -82,15 +82,13 @@ lease_fill(struct lease *self, PyObject *args, PyObject *kwargs)
 	static char *names[] = { "value", "ttl", "flags", NULL };
 	struct shmalloc_cache_terms terms = { 0, 0 };
 	PyObject *object, *ttl = NULL, *done = NULL;
-	unsigned flags = 0;
 	struct input value;
 	int error;
 
-	if (!PyArg_ParseTupleAndKeywords(
-		args, kwargs, "O|OI:fill", names, &object, &ttl, &flags) ||
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO&:fill", names,
+		&object, &ttl, number32, &terms.flags) ||
 	    !milliseconds(ttl, "ttl", &terms.ttl_ms))
 		return NULL;
-	terms.flags = flags;
 	if (!lease_is_held(self))
 		return error_raise(NULL, SHMALLOC_CACHE_ELEASE, NULL);
 	if (!call_begin(self->cache))

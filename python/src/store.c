@@ -61,16 +61,14 @@ store_by(struct cache *self, PyObject *args, PyObject *kwargs,
 {
 	static char *names[] = { "key", "value", "ttl", "flags", NULL };
 	PyObject *key, *value, *ttl = NULL;
-	unsigned flags = 0;
-	struct store store;
+	struct store store = { .terms.flags = 0 };
 	int error;
 
-	if (!PyArg_ParseTupleAndKeywords(
-		args, kwargs, format, names, &key, &value, &ttl, &flags) ||
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, &key,
+		&value, &ttl, number32, &store.terms.flags) ||
 	    !milliseconds(ttl, "ttl", &store.terms.ttl_ms) ||
 	    !store_begin(self, key, value, self->dumps, &store))
 		return NULL;
-	store.terms.flags = flags;
 	Py_BEGIN_ALLOW_THREADS;
 	error =
 	    fn(self->cache, store.key.bytes, store.value.bytes, &store.terms);
@@ -82,7 +80,7 @@ PyObject *
 cache_set(struct cache *self, PyObject *args, PyObject *kwargs)
 {
 	PyObject *done =
-	    store_by(self, args, kwargs, "OO|OI:set", shmalloc_cache_set);
+	    store_by(self, args, kwargs, "OO|OO&:set", shmalloc_cache_set);
 
 	if (!done)
 		return NULL;
@@ -93,14 +91,14 @@ cache_set(struct cache *self, PyObject *args, PyObject *kwargs)
 PyObject *
 cache_add(struct cache *self, PyObject *args, PyObject *kwargs)
 {
-	return store_by(self, args, kwargs, "OO|OI:add", shmalloc_cache_add);
+	return store_by(self, args, kwargs, "OO|OO&:add", shmalloc_cache_add);
 }
 
 PyObject *
 cache_replace(struct cache *self, PyObject *args, PyObject *kwargs)
 {
 	return store_by(
-	    self, args, kwargs, "OO|OI:replace", shmalloc_cache_replace);
+	    self, args, kwargs, "OO|OO&:replace", shmalloc_cache_replace);
 }
 
 PyObject *
@@ -109,17 +107,16 @@ cache_cas(struct cache *self, PyObject *args, PyObject *kwargs)
 	static char *names[] = { "key", "value", "version", "ttl", "flags",
 		NULL };
 	PyObject *key, *value, *ttl = NULL;
-	unsigned long long version;
-	unsigned flags = 0;
-	struct store store;
+	struct store store = { .terms.flags = 0 };
+	uint64_t version;
 	int error;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOK|OI:cas", names,
-		&key, &value, &version, &ttl, &flags) ||
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO&|OO&:cas", names,
+		&key, &value, number64, &version, &ttl, number32,
+		&store.terms.flags) ||
 	    !milliseconds(ttl, "ttl", &store.terms.ttl_ms) ||
 	    !store_begin(self, key, value, self->dumps, &store))
 		return NULL;
-	store.terms.flags = flags;
 	Py_BEGIN_ALLOW_THREADS;
 	error = shmalloc_cache_cas(self->cache, store.key.bytes, version,
 	    store.value.bytes, &store.terms);
@@ -186,17 +183,15 @@ cache_incr(struct cache *self, PyObject *args, PyObject *kwargs)
 	struct shmalloc_cache_terms terms = { 0, 0 };
 	PyObject *name, *delta = NULL, *initial = NULL, *ttl = NULL, *done;
 	int64_t by, first, now = 0;
-	unsigned flags = 0;
 	struct input key;
 	int error;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOOI:incr", names,
-		&name, &delta, &initial, &ttl, &flags) ||
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOOO&:incr", names,
+		&name, &delta, &initial, &ttl, number32, &terms.flags) ||
 	    !number_of(delta, 1, &by) || !number_of(initial, by, &first) ||
 	    !milliseconds(ttl, "ttl", &terms.ttl_ms) ||
 	    !key_begin(self, name, &key))
 		return NULL;
-	terms.flags = flags;
 	Py_BEGIN_ALLOW_THREADS;
 	error = shmalloc_cache_increment(
 	    self->cache, key.bytes, by, first, &terms, &now);
@@ -229,7 +224,7 @@ cache_touch(struct cache *self, PyObject *args, PyObject *kwargs)
 
 /* Delete NAME, if it is there in *VERSION unless that is NULL. */
 static PyObject *
-delete_if(struct cache *self, PyObject *name, const unsigned long long *version)
+delete_if(struct cache *self, PyObject *name, const uint64_t *version)
 {
 	struct input key;
 	int error;
@@ -249,15 +244,15 @@ cache_delete(struct cache *self, PyObject *args, PyObject *kwargs)
 {
 	static char *names[] = { "key", "version", NULL };
 	PyObject *key, *version = NULL;
-	unsigned long long number = 0;
+	uint64_t number;
 
 	if (!PyArg_ParseTupleAndKeywords(
 		args, kwargs, "O|O:delete", names, &key, &version))
 		return NULL;
 	if (!version || version == Py_None)
 		return delete_if(self, key, NULL);
-	number = PyLong_AsUnsignedLongLong(version);
-	return PyErr_Occurred() ? NULL : delete_if(self, key, &number);
+	return number64(version, &number) ? delete_if(self, key, &number)
+					  : NULL;
 }
 
 /* ---- As a mapping -------------------------------------------------------- */

@@ -137,10 +137,10 @@ cache_sweep(struct cache *self, PyObject *unused)
 PyObject *
 cache_limit(struct cache *self, PyObject *bytes)
 {
-	unsigned long long limit = PyLong_AsUnsignedLongLong(bytes);
+	uint64_t limit;
 	int error;
 
-	if (PyErr_Occurred() || !call_begin(self))
+	if (!number64(bytes, &limit) || !call_begin(self))
 		return NULL;
 	Py_BEGIN_ALLOW_THREADS;
 	error = shmalloc_cache_limit(self->cache, limit);

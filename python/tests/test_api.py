@@ -212,6 +212,32 @@ class Storing(Case):
         with self.assertRaises(shmalloc.NumberError):
             cache.number("text")
 
+    def test_numbers_out_of_range_are_refused(self):
+        cache = self.cache
+        cache["a"] = b"1"
+        version = cache.entry("a").version
+        for call in (lambda n: cache.set("a", b"", flags=n),
+                     lambda n: cache.incr("n", flags=n),
+                     lambda n: cache.take("t")[1].fill(b"", flags=n),
+                     lambda n: shmalloc.Cache(cache.name, max_views=n)):
+            for number in -1, 2 ** 32, 2 ** 64:
+                with self.assertRaisesRegex(OverflowError, "is not from 0 to"):
+                    call(number)
+        for call in (lambda n: cache.cas("a", b"", n), cache.limit,
+                     lambda n: cache.delete("a", n),
+                     lambda n: shmalloc.Cache(cache.name, limit=n),
+                     lambda n: shmalloc.Cache(cache.name, entries=n)):
+            for number in -1, version + 2 ** 64:
+                with self.assertRaisesRegex(OverflowError, "is not from 0 to"):
+                    call(number)
+            with self.assertRaises(TypeError):
+                call("1")
+        with self.assertRaisesRegex(OverflowError, "is not from 0 to"):
+            shmalloc.attach(timeout=2 ** 32 // 1000 + 1)
+        self.assertEqual(cache["a"], b"1")
+        cache.set("a", b"1", flags=2 ** 32 - 1)
+        self.assertEqual(cache.entry("a").flags, 2 ** 32 - 1)
+
     def test_an_entry_ends(self):
         cache = self.cache
         cache.set("a", b"1", ttl=0.05)
