@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -315,10 +316,13 @@ serve(const struct httpd_options *options)
 	struct shmalloc *heap = heap_attach();
 	struct httpd httpd = { .options = options,
 		.root = open(options->root, O_PATH | O_DIRECTORY | O_CLOEXEC) };
+	struct stat root;
 	sigset_t signals;
 
-	if (httpd.root < 0)
+	if (httpd.root < 0 || fstat(httpd.root, &root) != 0)
 		err(1, "%s", options->root);
+	httpd.root_id[0] = root.st_dev;
+	httpd.root_id[1] = root.st_ino;
 	httpd.cache = cache_open(heap, options->limit * 1024);
 	httpd.board = httpd_board_open(heap);
 	if (httpd.board == NULL)

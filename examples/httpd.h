@@ -18,7 +18,8 @@
  * the others wait for it.  An entry ends after ttl_ms; then one process reads
  * the file again, while the others go on with the old answer.  So a file that
  * was changed is seen ttl_ms later, and the old answer never for longer than
- * HTTPD_STALE_MS more, even if the one who reads is stopped.
+ * HTTPD_STALE_MS more, even if the one who reads is stopped.  What a server of
+ * another folder has left in the cache, or puts there now, is no hit.
  */
 #ifndef EXAMPLES_HTTPD_H
 #define EXAMPLES_HTTPD_H
@@ -119,6 +120,7 @@ struct httpd {
 	const struct httpd_options *options;
 	int listener[HTTPD_WORKERS]; /* listening, non-blocking */
 	int root;                    /* the document root */
+	uint64_t root_id[2];         /* which that is: device and inode */
 	struct shmalloc_cache *cache;
 	struct httpd_board *board;
 };

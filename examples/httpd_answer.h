@@ -37,6 +37,7 @@ struct pin;
 struct page {
 	int64_t mtime_ns;
 	uint64_t size;
+	uint64_t root_id[2]; /* of the folder that it is of */
 	unsigned char bytes[];
 };
 

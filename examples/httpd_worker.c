@@ -22,13 +22,14 @@
 #define TIMEOUT_SECONDS 10   /* without a byte from the client, or to it */
 #define RESUME_MS       100  /* after accept() failed */
 #define READ_TRIES      3    /* of a file that changes meanwhile */
+#define FIND_TRIES      2    /* while another folder's server stores, too */
 
 /* ---- Misses ---------------------------------------------------------- */
 
 /* Read FILE whole, as it was at one time; NULL: it goes on changing, or there
  * is no memory. */
 static struct page *
-page_read(const struct httpd_file *file)
+page_read(const struct httpd *httpd, const struct httpd_file *file)
 {
 	struct page *page = malloc(sizeof(*page) + file->size);
 
@@ -36,6 +37,7 @@ page_read(const struct httpd_file *file)
 		return NULL;
 	page->mtime_ns = file->mtime_ns;
 	page->size = file->size;
+	memcpy(page->root_id, httpd->root_id, sizeof(page->root_id));
 	if (httpd_file_read(file, page->bytes))
 		return page;
 	free(page);
@@ -61,7 +63,7 @@ path_read(
 			return status;
 		if (ret_file->size > httpd->options->largest * 1024)
 			return 0;
-		*ret_page = page_read(ret_file);
+		*ret_page = page_read(httpd, ret_file);
 		close(ret_file->fd);
 		worker_count(call->worker, HTTPD_reads);
 		if (*ret_page != NULL)
@@ -135,21 +137,50 @@ path_take(struct call *call, struct shmalloc_bytes key,
 	    worker->httpd->cache, key, &patience, ret_view, ret_lease);
 }
 
+/* Is VIEW a page of this server's folder?  The cache is all servers', and
+ * whoever writes to the segment may write there. */
+static bool
+page_is_ours(const struct httpd *httpd, const struct shmalloc_cache_view *view)
+{
+	const struct page *page = view->value;
+
+	return view->len >= sizeof(*page) &&
+	    memcmp(page->root_id, httpd->root_id, sizeof(page->root_id)) == 0;
+}
+
+/* As path_take(); what isn't this server's makes room for what is. */
+static int
+path_find(struct call *call, struct shmalloc_bytes key,
+    struct shmalloc_cache_view *ret_view,
+    struct shmalloc_cache_lease *ret_lease)
+{
+	const struct httpd *httpd = call->worker->httpd;
+	uint64_t version;
+
+	for (int i = 0; i < FIND_TRIES; i++) {
+		int result = path_take(call, key, ret_view, ret_lease);
+
+		if (result != 0 || page_is_ours(httpd, ret_view))
+			return result;
+		version = ret_view->version;
+		shmalloc_cache_release(httpd->cache, ret_view);
+		/* If it changed or went meanwhile, as good. */
+		(void)shmalloc_cache_delete_version(httpd->cache, key, version);
+	}
+	return SHMALLOC_CACHE_EMISS;
+}
+
 static void
 path_serve(struct call *call)
 {
 	struct shmalloc_bytes key = { call->path, strlen(call->path) };
 	struct shmalloc_cache_lease lease;
 	struct shmalloc_cache_view view;
-	int result = path_take(call, key, &view, &lease);
+	int result = path_find(call, key, &view, &lease);
 
-	if (result == 0 && view.len >= sizeof(struct page))
+	if (result == 0)
 		view_send(call, &view);
-	else if (result == 0) {
-		/* Not one of ours: whoever writes to the segment may write. */
-		shmalloc_cache_release(call->worker->httpd->cache, &view);
-		error_send(call, 500);
-	} else
+	else
 		path_load(call, key, result == 1 ? &lease : NULL);
 }
 

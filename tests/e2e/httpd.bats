@@ -24,6 +24,7 @@ setup() {
 teardown() {
 	[ -z "${slow-}" ] || exec {slow}>&-
 	[ -z "${server-}" ] || kill "$server" 2>/dev/null || :
+	[ -z "${server_first-}" ] || kill "$server_first" 2>/dev/null || :
 	daemon_stop
 }
 
@@ -241,6 +242,31 @@ cached() {
 	"$BATS_FILE_TMPDIR/httpd" -r
 	wait_for figure_is .objects 0
 	[ "$(shmallocctl --json roots | jq length)" = 0 ]
+}
+
+@test "a server of another folder doesn't answer with this one's files" {
+	local first=$root second=$BATS_TEST_TMPDIR/second url_first
+
+	mkdir "$second"
+	serve -t 0
+	file f 5000
+	get -o "$got" "${url}f"
+	url_first=$url
+	server_first=$server
+	root=$second
+	serve -t 0
+	file f 5000
+	for _ in 1 2 3; do
+		get --fail -o "$got" "${url}f"
+		cmp "$second/f" "$got"
+		get --fail -o "$got" "${url_first}f"
+		cmp "$first/f" "$got"
+	done
+	serve_end
+	server=$server_first
+	serve_end
+	server_first=
+	[ "$(cached .entries)" = 1 ]
 }
 
 # Files for load.lua, more than a cache of 1 MiB holds, and their list.
