@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/ctl/text.h"
 
@@ -148,11 +149,14 @@ json_make(const struct shmalloc_record *record, const char *key)
 	return builder.result;
 }
 
+/* A terminal may obey what JSON need not escape: the controls from U+0080 on,
+ * of a cache's key or value. */
 void
 json_print(json_t *value, bool is_line)
 {
 	size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) |
-	    (is_line ? JSON_COMPACT : JSON_INDENT(2));
+	    (is_line ? JSON_COMPACT : JSON_INDENT(2)) |
+	    (isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0);
 
 	if (json_dumpf(value, stdout, flags) != 0)
 		text_error("writing JSON failed");

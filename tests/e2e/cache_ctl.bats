@@ -138,7 +138,8 @@ ageless() {
 
 @test "get gives a value's bytes, and JSON that says how they are written" {
 	daemon_start
-	scene pages 0 odd set greeting 'hello "you"' set lies $'\033[2J'
+	scene pages 0 odd set greeting 'hello "you"' set lies $'\033[2J' \
+	    set c1 $'\302\2332J'
 	shmallocctl cache get pages 'a\x00b\n\\\xff\xc3\xa4' \
 	    >"$BATS_TEST_TMPDIR/value"
 	python3 -c 'import sys; sys.stdout.buffer.write(bytes(range(256)))' |
@@ -156,6 +157,12 @@ ageless() {
 	# A terminal is told nothing that it obeys.
 	run -0 script -qec 'shmallocctl cache get pages lies' /dev/null
 	[[ $output == '\x1b[2J'* ]]
+	run -0 script -qec 'shmallocctl cache get pages c1' /dev/null
+	[[ $output == '\xc2\x9b2J'* ]]
+	run -0 script -qec 'shmallocctl cache get pages c1 --json' /dev/null
+	[[ $output == *'"value": "\u009B2J"'* ]]
+	run -0 shmallocctl cache get pages c1 --json
+	[[ $output == *$'"value": "\302\2332J"'* ]]
 	run -1 --separate-stderr shmallocctl cache get pages nothing
 	[ -z "$output" ]
 	[[ $stderr == *"the key isn't there"* ]]
