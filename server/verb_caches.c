@@ -19,6 +19,9 @@
  * most CACHE_SAMPLE_MAX of them. */
 #define BUCKETS_MOST  1024u
 #define BUCKETS_LEAST 4u
+/* Caches whose latencies are told: each may fill 6 KiB of the answer, which
+ * would be too long with those of all roots. */
+#define TIMED_MOST    256u
 
 static const void *
 memory_at(const void *arg, uint64_t off, uint64_t len)
@@ -108,9 +111,10 @@ latencies_put(struct call *call, const struct cache_inspection *from,
 	}
 }
 
-/* The cache that hangs from ROOT, or NULL. */
+/* The cache that hangs from ROOT, or NULL; with its latencies if IS_TIMED. */
 static Proto__CacheStats *
-cache_put(struct call *call, struct shm_root *root, unsigned n_buckets)
+cache_put(
+    struct call *call, struct shm_root *root, unsigned n_buckets, bool is_timed)
 {
 	struct cache_memory memory = { memory_at, &call->segment->seg };
 	struct cache_inspection inspection;
@@ -122,7 +126,8 @@ cache_put(struct call *call, struct shm_root *root, unsigned n_buckets)
 	to->cache = verb_text(call, root->name, sizeof root->name);
 	sizes_put(&inspection, to);
 	counts_put(call, inspection.stats.count, to);
-	latencies_put(call, &inspection, to);
+	if (is_timed)
+		latencies_put(call, &inspection, to);
 	return to;
 }
 
@@ -170,8 +175,10 @@ verb_caches_put(struct call *call, Proto__Stats *to)
 	to->caches = pool_array(call->pool, n_roots, sizeof(*to->caches));
 	for (uint32_t i = 0; i < SHM_ROOTS && to->n_caches < n_roots; i++) {
 		struct shm_root *root = verb_root_at(seg, i);
-		Proto__CacheStats *cache =
-		    root != NULL ? cache_put(call, root, n_buckets) : NULL;
+		Proto__CacheStats *cache = root != NULL
+		    ? cache_put(
+			  call, root, n_buckets, to->n_caches < TIMED_MOST)
+		    : NULL;
 		if (cache != NULL)
 			to->caches[to->n_caches++] = cache;
 	}

@@ -485,7 +485,7 @@ const latencies = new Table("latencies", [
 ], () => "");
 
 const get_p99_of = (cache) =>
-	cache.latency.find((l) => l.operation === "get")?.p99_seconds ?? null;
+	cache.latency?.find((l) => l.operation === "get")?.p99_seconds ?? null;
 
 const caches = new Table("caches", [
 	{ title: "Cache", value: (c) => c.cache, look: text },

@@ -8,6 +8,7 @@ SECONDS_EACH=${SHMALLOC_SCRIBBLE_SECONDS:-1}
 
 setup_file() {
 	client_build scribble.c
+	client_build cache_many.c
 	client_build cache_scene.c
 	holder_build
 }
@@ -337,6 +338,21 @@ descriptors_send() {
 	run ! grep -E ' (/dev/shm|/tmp)/' "/proc/$DAEMON_PID/maps"
 	grep -q ' /memfd:' "/proc/$DAEMON_PID/maps"
 	DAMAGED=
+}
+
+@test "caches at all roots, of all durations, are no more than one answer" {
+	local n
+
+	DAMAGED=
+	alone_start --http 127.0.0.1:0
+	n=$("$BATS_FILE_TMPDIR/cache_many" many)
+	[ "$n" -gt 1000 ]
+	run -0 shmallocctl --json cache list
+	[ "$(jq length <<<"$output")" = "$n" ]
+	run -0 shmallocctl cache stats
+	run -0 shmallocctl doctor
+	run -0 shmallocctl metrics
+	[ "$(grep -c '^shmalloc_shared_cache_entries{' <<<"$output")" = "$n" ]
 }
 
 # ---- Daemons that are none -----------------------------------------------------
