@@ -159,8 +159,8 @@ cache_trim(struct shmalloc_cache *cache)
 
 /* libshmalloc looks at the readers for 32 retired objects at a time, and has no
  * call for it: so retire some more. */
-static void
-retired_flush(struct shmalloc_cache *cache)
+void
+cache_retired_flush(struct shmalloc_cache *cache)
 {
 	shmalloc_off off[BATCH];
 	size_t n = shmalloc_alloc_batch(cache->heap, 1, BATCH, off);
@@ -186,6 +186,6 @@ cache_evict_memory(struct shmalloc_cache *cache, uint64_t len)
 		empty += one == 0;
 	}
 	cache_exit(cache);
-	retired_flush(cache);
+	cache_retired_flush(cache);
 	return sum;
 }

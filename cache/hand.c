@@ -153,6 +153,28 @@ tables_sweep(struct shmalloc_cache *cache)
 		}
 }
 
+/* Evict all that is too much.  Outside after each batch: while this thread is
+ * inside, none of what went could be freed. */
+static int
+excess_evict(struct shmalloc_cache *cache)
+{
+	uint64_t left = UINT64_MAX;
+	bool is_more = true;
+
+	while (is_more && left > 0) {
+		int error = cache_enter(cache);
+
+		if (error)
+			return error;
+		/* Others may store all the time: not for ever. */
+		left = left == UINT64_MAX ? cache_items(cache) : left - 1;
+		is_more = cache_trim(cache);
+		cache_exit(cache);
+	}
+	cache_retired_flush(cache);
+	return 0;
+}
+
 int
 shmalloc_cache_sweep(struct shmalloc_cache *cache)
 {
@@ -165,9 +187,6 @@ shmalloc_cache_sweep(struct shmalloc_cache *cache)
 	 * painted, and one that ends in peace. */
 	for (int i = 0; i < 3; i++)
 		tables_sweep(cache);
-	/* Others may store all the time: not for ever. */
-	for (uint64_t i = cache_items(cache); i > 0 && cache_trim(cache); i--)
-		;
 	cache_exit(cache);
-	return 0;
+	return excess_evict(cache);
 }

@@ -343,6 +343,9 @@ uint64_t cache_evict(
  * there is more to evict. */
 bool cache_trim(struct shmalloc_cache *cache);
 
+/* Have freed what this thread has retired, unless others read.  Outside. */
+void cache_retired_flush(struct shmalloc_cache *cache);
+
 /* Evict at least LEN bytes, if there are, and have them freed.  Outside. */
 uint64_t cache_evict_memory(struct shmalloc_cache *cache, uint64_t len);
 

@@ -265,7 +265,8 @@ int shmalloc_cache_walk(
 /*
  * Go over the whole cache once: drop what has ended, count the bytes again,
  * move what is in smaller tables, evict what is too much.  Stores do this by
- * themselves, bit by bit; a program may do it in idle time.
+ * themselves, bit by bit; a program may do it in idle time.  Evicted memory is
+ * free when it returns, unless somebody reads.  0, or an error.
  */
 int shmalloc_cache_sweep(struct shmalloc_cache *cache);
 
