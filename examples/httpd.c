@@ -9,7 +9,7 @@
  *
  * Serves the regular files below FOLDER on 127.0.0.1 until SIGTERM or SIGINT,
  * and figures at /stats.  The cache outlives the server: the next one begins
- * with it.  -r removes it.
+ * with it.  -r removes it, if no server runs.
  */
 #define _GNU_SOURCE /* O_PATH, SOCK_CLOEXEC */
 
@@ -117,14 +117,33 @@ cache_open(struct shmalloc *heap, uint64_t limit)
 	return cache;
 }
 
+/* Who serves would go on counting in memory that is another's then. */
+static void
+none_serves(struct shmalloc *heap)
+{
+	const struct httpd_board *board = httpd_board_open(heap);
+
+	if (board == NULL)
+		err(1, "counters");
+	for (unsigned i = 0; i < HTTPD_WORKERS; i++) {
+		pid_t pid = (pid_t)atomic_load(&board->row[i].pid);
+
+		if (pid > 0 && (kill(pid, 0) == 0 || errno == EPERM))
+			errx(1, "process %d serves: end it first", (int)pid);
+	}
+}
+
 /* -r: remove the cache and the counters. */
 static void
 cache_remove(void)
 {
 	struct shmalloc *heap = heap_attach();
-	struct shmalloc_cache *cache = cache_open(heap, 0);
-	int error = shmalloc_cache_destroy(cache);
+	struct shmalloc_cache *cache;
+	int error;
 
+	none_serves(heap);
+	cache = cache_open(heap, 0);
+	error = shmalloc_cache_destroy(cache);
 	if (error != 0)
 		errx(1, "cache: %s", shmalloc_cache_strerror(error));
 	shmalloc_cache_close(cache);

@@ -238,6 +238,9 @@ cached() {
 	get -o "$got" "${url}f"
 	cmp "$root/f" "$got"
 	counted_is reads 1
+	run -1 "$BATS_FILE_TMPDIR/httpd" -r
+	[[ $output == *"process $(worker_pids | head -n 1) serves"* ]]
+	counted_is reads 1
 	serve_end
 	"$BATS_FILE_TMPDIR/httpd" -r
 	wait_for figure_is .objects 0
