@@ -110,6 +110,11 @@ journal_open(int fd)
 			close(fd);
 		fd = file_make();
 		at = file_map(fd);
+		if (at == NULL && fd >= 0) {
+			log_error(
+			    "events end with this daemon: %s", strerror(errno));
+			close(fd);
+		}
 		if (at == NULL)
 			return false;
 		at->size = sizeof *at;
