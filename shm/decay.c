@@ -79,16 +79,17 @@ grow_ahead(struct shm_self *self, struct shm_arena *arena)
 static void
 retired_recount(struct shm_seg *seg)
 {
-	int64_t sum = 0;
+	uint64_t sum = 0; /* of what may be any numbers */
 
 	for (uint32_t i = SHM_DAEMON_SLOT + 1; shm_client_is_there(seg, i);
 	     i++) {
 		const struct shm_client *client = &seg->clients[i];
 
 		if (shm_load(&client->state) != SHM_CLIENT_FREE)
-			sum += shm_load(&client->retired_bytes);
+			sum += (uint64_t)shm_load(&client->retired_bytes);
 	}
-	shm_store(&seg->super->retired_bytes, sum > 0 ? sum : 0);
+	shm_store(
+	    &seg->super->retired_bytes, sum <= INT64_MAX ? (int64_t)sum : 0);
 }
 
 /* Where the ticks' pass over arena I has come; NULL: there is no memory. */

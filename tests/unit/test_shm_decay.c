@@ -86,6 +86,26 @@ Test(decay, an_empty_heap_goes_back_to_metadata_alone)
 	shm_stats_release(&stats);
 }
 
+/* The clients write those numbers: they may be any. */
+Test(decay, what_waits_for_readers_is_summed_up_whatever_it_says)
+{
+	struct shm_client *one = &seg->clients[fixture.self.slot];
+	struct shm_client *two = &seg->clients[fixture.other.slot];
+
+	shm_store(&one->retired_bytes, 5);
+	shm_store(&two->retired_bytes, 7);
+	(void)shm_tick(seg);
+	cr_expect_eq(shm_load(&seg->super->retired_bytes), 12);
+	shm_store(&one->retired_bytes, INT64_MIN);
+	shm_store(&two->retired_bytes, -7);
+	(void)shm_tick(seg);
+	shm_store(&two->retired_bytes, INT64_MIN);
+	(void)shm_tick(seg);
+	cr_expect_eq(shm_load(&seg->super->retired_bytes), 0);
+	shm_store(&one->retired_bytes, 0);
+	shm_store(&two->retired_bytes, 0);
+}
+
 Test(decay, a_tick_leaves_what_was_freed_just_now)
 {
 	uint64_t off = hole_make(100000), before;
