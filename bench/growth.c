@@ -7,10 +7,10 @@
  *
  * Three series, of which an empty list leaves one out: `objects` of 16 to 112
  * bytes with one client; `clients` with 10^6 such objects in all; `segment`,
- *one client with 10^5 of them in limits of so many MiB, of which seven eighths
- *are taken by objects of 1 MiB that nobody touches.  The rows go to standard
- *output as CSV; a point that the machine has no memory for, or that fails, has
- *a `why` instead of figures. bench/growth-table makes tables.
+ * one client with 10^5 of them in limits of so many MiB, of which seven eighths
+ * are taken by objects of 1 MiB that nobody touches.  The rows go to standard
+ * output as CSV; a point that the machine has no memory for, or that fails, has
+ * a `why` instead of figures. bench/growth-table makes tables.
  */
 #include "bench/growth.h"
 

@@ -15,9 +15,9 @@
  * can be a READY: the old one's as `out/heir`, from before END, the new one's
  * as `heir`, from END on.  The next daemon of the old one finds READY in the
  * socket, where it stays, and ends; or it isn't there, and it goes on.  The
- *next daemon of the new one says READY once more.  The socket ends when the old
- * daemon has and its keeper, too.  So at any moment exactly one side serves, or
- * will.
+ * next daemon of the new one says READY once more.  The socket ends when the
+ * old daemon has and its keeper, too.  So at any moment exactly one side
+ * serves, or will.
  */
 #ifndef SERVER_HEIR_H
 #define SERVER_HEIR_H

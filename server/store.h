@@ -19,8 +19,8 @@
  *
  * A segment is kept before anybody can attach to it, a client's pidfd before it
  * learns its slot, and its connection after that: a connection that ends
- *without an answer tells it to ask again.  If nothing can be kept any more,
- *that is logged, and the daemon goes on.
+ * without an answer tells it to ask again.  If nothing can be kept any more,
+ * that is logged, and the daemon goes on.
  */
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H

@@ -1,7 +1,7 @@
 /*
  * The program: see tests/kill/kill.h and README.md.  Prints TAP, a test for
- *each operation and heap state, with how many instructions were stepped and how
- *many distinct states were judged.
+ * each operation and heap state, with how many instructions were stepped and
+ * how many distinct states were judged.
  *
  *	step [-k KINDS] [-f FLOOR] [-w FLOOR] SHMALLOCD [NAME...]
  *

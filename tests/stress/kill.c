@@ -5,8 +5,8 @@
  *	kill [KILLS [SURVIVORS [SEED]]]
  *
  * Each victim lives for a time from 10 us to 20 ms, the logarithm of it
- *uniform: three of four from when they have attached, one from its fork, so
- *that some die while they attach.
+ * uniform: three of four from when they have attached, one from its fork, so
+ * that some die while they attach.
  */
 #include <err.h>
 #include <inttypes.h>
