@@ -1,23 +1,24 @@
 /*
  * C++ containers in a segment: Boost.Container's map and string over an
- *allocator of libshmalloc, with Boost's offset_ptr for pointers, since a
- *segment lies at another address in each process.
+ * allocator of libshmalloc, with Boost's offset_ptr for pointers, since a
+ * segment lies at another address in each process.
  *
  *	containers write	publish a dictionary, in place of the one there
  *	containers read		print it, in another process
  *
  * A dictionary with all that it holds lies in one object of the segment, from
  * which its allocator cuts.  So it is its writer's while it is built, and a
- *kill gives all of it back; one publish makes all of it the segment's; and one
- *retire frees it when no reader can be inside any more.  It is never changed
- *after its publish, nor destroyed, which would move nodes under a reader:
- *publish another.
+ * kill gives all of it back; one publish makes all of it the segment's; and one
+ * retire frees it when no reader can be inside any more.  It is never changed
+ * after its publish, nor destroyed, which would move nodes under a reader:
+ * publish another.
  */
 #include <boost/container/map.hpp>
 #include <boost/container/string.hpp>
 #include <boost/interprocess/offset_ptr.hpp>
 #include <cstdio>
 #include <cstring>
+#include <err.h>
 #include <new>
 #include <shmalloc/shmalloc.h>
 
@@ -162,14 +163,18 @@ main(int argc, char *argv[])
 {
 	struct shmalloc *heap;
 	shmalloc_slot *root;
-	if (argc != 2 || shmalloc_attach(nullptr, nullptr, &heap) != 0 ||
-	    shmalloc_root(heap, "dictionary", &root) != 0)
-		return 2;
-	int error = std::strcmp(argv[1], "write") == 0
-	    ? dictionary_write(heap, root)
-	    : dictionary_read(heap, root);
+	if (argc != 2)
+		errx(2, "usage: containers write|read");
+	int error = shmalloc_attach(nullptr, nullptr, &heap);
+	if (error != 0)
+		errx(1, "%s", shmalloc_strerror(error));
+	error = shmalloc_root(heap, "dictionary", &root);
+	if (error == 0)
+		error = std::strcmp(argv[1], "write") == 0
+		    ? dictionary_write(heap, root)
+		    : dictionary_read(heap, root);
 	shmalloc_detach(heap);
 	if (error != 0)
-		std::fprintf(stderr, "%s\n", shmalloc_strerror(error));
-	return error != 0;
+		errx(1, "%s", shmalloc_strerror(error));
+	return 0;
 }

@@ -8,8 +8,8 @@
  * memory of its own and publishes it into the next slot once that is empty (0);
  * the consumer publishes 0 in its place, which makes the message its own, and
  * frees it.  A kill of either leaves each message in exactly one place: with
- *the producer (it comes back), in the ring, or with the consumer (it comes
- *back).
+ * the producer (it comes back), in the ring, or with the consumer (it comes
+ * back).
  */
 #include <err.h>
 #include <shmalloc/shmalloc.h>
@@ -99,7 +99,7 @@ main(int argc, char *argv[])
 {
 	struct shmalloc *heap;
 
-	if (argc != 3)
+	if (argc != 3 || atoi(argv[2]) < 1)
 		errx(2, "usage: pipeline produce|consume N");
 	int error = shmalloc_attach(NULL, NULL, &heap);
 

@@ -1,10 +1,10 @@
 /*
  * A prefork server's shape: the parent attaches once, its children use that,
- *each as a client of its own from its first call on.
+ * each as a client of its own from its first call on.
  *
  * All count requests in one published object.  One child is killed in the
- *middle of its work: the parent forks another, what the dead one had allocated
- *and not published comes back by itself, and no count is lost.
+ * middle of its work: the parent forks another, what the dead one had allocated
+ * and not published comes back by itself, and no count is lost.
  *
  *	prefork [WORKERS [REQUESTS]]
  */
@@ -84,6 +84,9 @@ main(int argc, char *argv[])
 	unsigned n_workers = argc > 1 ? (unsigned)atoi(argv[1]) : 4;
 	unsigned n = argc > 2 ? (unsigned)atoi(argv[2]) : 10000;
 	struct shmalloc *heap;
+
+	if (n_workers < 1 || n < 1)
+		errx(2, "usage: prefork [WORKERS [REQUESTS]]");
 	int error = shmalloc_attach(NULL, NULL, &heap);
 
 	if (error != 0)
