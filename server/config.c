@@ -144,17 +144,14 @@ static const char *
 unit_example(const char *unit)
 {
 	static const char *const examples[][2] = {
-		{ "bytes", "a size such as 64M" },
-		{ "ms", "a duration such as 250ms or 10s" },
 		{ "mode", "an octal mode such as 0660" },
 		{ "user", "a user's name or number" },
 		{ "group", "a group's name or number" },
-		{ "", "a number" },
 	};
 	for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
 		if (strcmp(unit, examples[i][0]) == 0)
 			return examples[i][1];
-	return strchr(unit, ':') + 1;
+	return value_example(unit);
 }
 
 /* ---- Setting ------------------------------------------------------------ */

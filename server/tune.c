@@ -97,11 +97,10 @@ tune_parse(const struct segment *segment, const char *name, const char *value,
 		return error;
 	const struct shm_param_info *info = &shm_params[param];
 	if (value_parse(info->unit, value, &number) != 0) {
-		const char *colon = strchr(info->unit, ':');
+		bool is_word = strchr(info->unit, ':') != NULL;
 		snprintf(reason, TUNE_REASON_LEN,
 		    "%s: '%.60s' is not %s%s (unchanged)", info->name, value,
-		    colon != NULL ? "one of " : "a value",
-		    colon != NULL ? colon + 1 : "");
+		    is_word ? "one of " : "", value_example(info->unit));
 		return SHM_ERANGE;
 	}
 	if (value_check(info, number, why, sizeof why) != 0 ||

@@ -56,6 +56,17 @@ enum_words(const char *unit)
 	return strncmp(unit, "enum:", 5) == 0 ? unit + 5 : NULL;
 }
 
+const char *
+value_example(const char *unit)
+{
+	if (strcmp(unit, "bytes") == 0)
+		return "a size such as 64M";
+	if (strcmp(unit, "ms") == 0)
+		return "a duration such as 250ms or 10s";
+	const char *words = enum_words(unit);
+	return words != NULL ? words : "a number";
+}
+
 static int
 enum_parse(const char *words, const char *text, uint64_t *ret_value)
 {

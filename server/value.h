@@ -21,6 +21,9 @@
 int value_parse(
     const char *unit, const char *text, uint64_t *ret_value) SHM_MUSTCHECK;
 
+/* What a value in UNIT looks like: "a size such as 64M"; an enum's, "a|b|c". */
+const char *value_example(const char *unit);
+
 /*
  * Write VALUE in the largest unit that divides it, so that value_parse() reads
  * it back exactly.

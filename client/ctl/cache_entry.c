@@ -180,8 +180,8 @@ cache_clear_run(struct ctl *ctl, int argc, char **argv)
 			       name, "entries", (json_int_t)n)),
 		    false);
 	else
-		printf("cache %s cleared, %llu entries deleted\n", name,
-		    (unsigned long long)n);
+		printf("cache %s cleared, %llu %s deleted\n", name,
+		    (unsigned long long)n, n == 1 ? "entry" : "entries");
 	return EXIT_OK;
 }
 

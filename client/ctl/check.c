@@ -39,10 +39,13 @@ result_print(const struct shmalloc_record *checked)
 		finding_print(shmalloc_control_item(checked, "findings", i));
 	if (total > n)
 		printf("... and %llu more\n", (unsigned long long)(total - n));
-	if (total == 0)
-		printf("clean: %llu arenas walked, nothing found\n",
-		    (unsigned long long)look_uint(checked, "arenas", 0));
-	else
+	if (total == 0) {
+		uint64_t arenas = look_uint(checked, "arenas", 0);
+
+		printf("clean: %llu %s walked, nothing found\n",
+		    (unsigned long long)arenas,
+		    arenas == 1 ? "arena" : "arenas");
+	} else
 		printf("%llu found, %llu repaired, %llu left\n",
 		    (unsigned long long)total,
 		    (unsigned long long)look_uint(checked, "repaired", 0),
