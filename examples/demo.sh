@@ -249,6 +249,7 @@ start_load()
 # End it before its time.
 stop_load()
 {
+	say "Enough; the load is ended, and says what it saw:"
 	echo "\$ kill -INT $load"
 	kill -INT "$load"
 }
