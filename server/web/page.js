@@ -176,6 +176,10 @@ class Chart {
 		if (this.plot === null)
 			this.plot_make();
 		this.plot.setData([this.times, ...this.lines]);
+		/* One point alone would get an axis of days. */
+		if (this.times.length === 1)
+			this.plot.setScale("x", { min: this.times[0],
+				max: this.times[0] + 10 });
 		this.keys_put(this.times.length - 1);
 	}
 
