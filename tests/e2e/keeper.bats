@@ -804,10 +804,10 @@ manager_said() {
 	shmallocctl check
 	kill -KILL "$HOLDER_PID"
 	wait_for figure_is .objects 0
-	# A lock, three sockets, a segment with its pins, the configuration;
-	# nothing of the dead.
+	# A lock, three sockets, a segment with its pins, the configuration, the
+	# events; nothing of the dead.
 	echo count >&"$manager_in"
-	wait_for manager_said 'count 7$'
+	wait_for manager_said 'count 8$'
 	echo stop >&"$manager_in"
 	wait "$manager"
 	manager_said STOPPING
@@ -869,9 +869,9 @@ alive_is_above() {
 	[ "$(start_mode)" = warm ]
 	[ "$(figure .objects)" = 100 ]
 	# The store has no socket: a lock, a segment with its pins, its client
-	# with a connection, the configuration.
+	# with a connection, the configuration, the events.
 	echo count >&"$manager_in"
-	wait_for manager_said 'count 6$'
+	wait_for manager_said 'count 7$'
 	echo stop >&"$manager_in"
 	wait "$manager"
 	[ "$before" = \

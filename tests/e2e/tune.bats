@@ -457,6 +457,16 @@ slept_longer()
 	[ "$(shmallocctl tune list --changed --json --segment other)" = '[]' ]
 }
 
+@test 'profile.sample_bytes: what is allocated from then on is sampled' {
+	daemon_start
+	holder_start
+	holder_tell alloc 1000 100
+	run ! shmallocctl profile -o "$BATS_TEST_TMPDIR/heap"
+	tune profile.sample_bytes=1
+	holder_tell alloc 1000 100
+	shmallocctl profile --json | jq -e '.samples > 0'
+}
+
 @test 'frag.reference_size: stats judges by this size' {
 	daemon_start
 	shmallocctl stats | grep -q 'UNUSABLE@64K'
