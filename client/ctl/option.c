@@ -59,7 +59,7 @@ const struct option_info option_table[] = {
 	    "draw with ASCII characters" },
 	{ "long", 'l', NULL, OPTION_FLAG, AT(is_long), 0, 0,
 	    ON(TUNE_LIST) | ON(STATS) | ON(CACHE_KEYS),
-	    "more of each: a description, or a key's size and times" },
+	    "more of each: its meaning; a key's size and times" },
 	{ "textfile", 0, "FILE", OPTION_STRING, AT(textfile), 0, 0, ON(METRICS),
 	    "write FILE, which is replaced as a whole" },
 	{ "output", 'o', "FILE", OPTION_STRING, AT(output), 0, 0, ON(PROFILE),
