@@ -37,8 +37,8 @@ static const struct option_row rows[] = {
 	{ "size", 'm', OPTION_KEY, "SIZE", "size", 0,
 	    "limit of the segment \"default\", as 64M or 1G; default 256M" },
 	{ "reserve", 0, OPTION_KEY, "SIZE", "reserve", 0,
-	    "address space reserved for it; default the larger of 64G and 8 x "
-	    "size" },
+	    "address space reserved for it; default 8 x size, but 64G at "
+	    "least, and 1T or size at most" },
 	{ "mode", 0, OPTION_KEY, "MODE", "mode", 0,
 	    "who may attach, as permission bits; default 0600" },
 	{ "group", 'g', OPTION_KEY, "GROUP", "group", 0,

@@ -105,6 +105,9 @@ memory_create(struct segment *segment, const struct segment_spec *spec,
 		.mode = (spec->mode & 0666) | 0600 };
 	*ret_why = "the system refused its memory";
 	int error = shm_seg_create(&options, &fd, &pins_fd);
+	if (error == SHM_EINVAL)
+		*ret_why = "its size or its reserve is too large: with its "
+			   "tables a segment has 2T at most";
 	if (error != 0)
 		return error;
 	*ret_why = "only root may give it to another owner, or to a group that "

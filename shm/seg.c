@@ -23,7 +23,9 @@
 
 #define SEALS       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define MIN_RESERVE (UINT64_C(64) << 30)
-/* So that the bitmap's first page describes the bitmap. */
+/* What is reserved without being asked for, at most. */
+#define BIG_RESERVE (UINT64_C(1) << 40)
+/* Tables included.  So that the bitmap's first page describes the bitmap. */
 #define MAX_RESERVE (UINT64_C(1) << 41)
 
 /* A number that differs when the sizes that processes must agree on do. */
@@ -434,11 +436,13 @@ out:
 static uint64_t
 reserve_size(const struct shm_seg_options *options)
 {
-	uint64_t reserve = options->reserve;
+	uint64_t reserve = options->reserve, limit = options->limit;
 
-	if (reserve == 0)
-		reserve = options->limit * 8 > MIN_RESERVE ? options->limit * 8
-							   : MIN_RESERVE;
+	if (reserve == 0) {
+		reserve = limit < BIG_RESERVE / 8 ? limit * 8 : BIG_RESERVE;
+		reserve = reserve > MIN_RESERVE ? reserve : MIN_RESERVE;
+		reserve = reserve > limit ? reserve : limit;
+	}
 	return round_up(reserve, SHM_REGION);
 }
 
@@ -480,8 +484,7 @@ shm_seg_create(
 	struct shm_super super;
 	int fd, pins_fd, error;
 
-	if (len == 0 || len >= SHM_NAME_LEN ||
-	    options->limit > MAX_RESERVE / 8 ||
+	if (len == 0 || len >= SHM_NAME_LEN || options->limit > MAX_RESERVE ||
 	    options->reserve > MAX_RESERVE ||
 	    options->limit < shm_params[SHM_PARAM_limit_hard].min)
 		return SHM_EINVAL;

@@ -94,8 +94,8 @@ shm_seg_reserve(const struct shm_seg *seg)
 struct shm_seg_options {
 	const char *name; /* 1..63 bytes */
 	uint64_t limit;   /* bytes: limit.hard's first value */
-	uint64_t reserve; /* bytes of heap; 0: the larger of 64 GiB and 8 x
-			     limit */
+	uint64_t reserve; /* bytes of heap; 0: 8 x limit, but 64 GiB at least,
+			     and 1 TiB or limit at most */
 	uint32_t mode;    /* of the memfd: read-write for whom, e.g. 0600 */
 	uint32_t arenas;  /* at most; 0: 8 for each core */
 };
@@ -104,7 +104,8 @@ struct shm_seg_options {
  * Create a segment: a sealed, sparse memfd of the reserved size and what the
  * tables take, with its superblock, tunables at their defaults, arena 0 and the
  * daemon's records committed; and the memfd of the readers' pins.  The caller
- * owns both descriptors (close-on-exec).  SHM_EINVAL, SHM_ESYSTEM.
+ * owns both descriptors (close-on-exec).  SHM_EINVAL (with its tables it would
+ * have more than 2 TiB, among others), SHM_ESYSTEM.
  */
 int shm_seg_create(const struct shm_seg_options *options, int *ret_fd,
     int *ret_pins_fd) SHM_MUSTCHECK;

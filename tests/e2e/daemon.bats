@@ -380,6 +380,20 @@ state_is() {
 	[[ $output == *"above the reserve of 64M"* ]]
 }
 
+@test "a size that no segment can have is refused, with what it can have" {
+	local size
+
+	for size in 200G 1T; do
+		daemon_start --size $size
+		shmallocctl fit 64K
+		daemon_stop
+	done
+	run -1 shmallocd --no-config --socket "$run_dir" --size 2T 3>&-
+	[[ $output == *"too large: with its tables a segment has 2T at most"* ]]
+	run -1 shmallocd --no-config --socket "$run_dir" --reserve 3T 3>&-
+	[[ $output == *"a segment has 2T at most"* ]]
+}
+
 # ---- Bad input -----------------------------------------------------------------
 
 @test "messages that make no sense end the connection, not the daemon" {
