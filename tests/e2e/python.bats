@@ -13,6 +13,8 @@ setup_file() {
 
 	has_sanitizer && return
 	cp -r "$BATS_TEST_DIRNAME/../../python" "$BATS_FILE_TMPDIR/python"
+	# What pip has built in the source folder: of other sources, maybe.
+	rm -rf "$BATS_FILE_TMPDIR/python/build"
 	/usr/bin/python3 -m venv --system-site-packages \
 	    "$BATS_FILE_TMPDIR/venv"
 	cd "$BATS_FILE_TMPDIR"
