@@ -36,6 +36,8 @@ configured_start() {
 # it holds, and one whose two threads want the same lock all the time have their
 # parts; one more was killed, and the last got less than it asked for.
 scene() {
+	local busy_in
+
 	configured_start --size 16M -p arena.max=1 -p tcache.max=32K
 	holder_start
 	holder_tell publish sessions 4000
@@ -44,15 +46,18 @@ scene() {
 	holder_tell sieve
 	holder_start
 	holder_tell alloc 500 2000
-	# Until the end of the test.
 	BUSY=$HOLDER_PID
-	echo contend 40000 1000000000 >&"$HOLDER_IN"
+	busy_in=$HOLDER_IN
 	holder_start
 	holder_tell alloc 1000 1000
 	kill -KILL "$HOLDER_PID"
 	wait_for killed_is_back "$HOLDER_PID"
 	holder_start
 	holder_tell alloc 200000 200
+	# Room for those who contend, who else might find the segment full; until
+	# the end of the test.
+	holder_tell resize 1000
+	echo contend 40000 1000000000 >&"$busy_in"
 	wait_for is_busy
 	wait_for is_told
 }
