@@ -35,5 +35,7 @@ main(int argc, char *argv[])
 		atomic_store(slot, shmalloc_slot_load(first));
 	}
 	printf("%d\n", n);
+	shmalloc_cache_close(cache);
+	shmalloc_detach(heap);
 	return 0;
 }
