@@ -56,30 +56,56 @@ alloc_sampled(struct shmalloc *heap, shmalloc_off off, size_t size)
 	return off;
 }
 
+/* Count an allocation of SIZE bytes, for which K gave OFF; the call ends. */
+static inline shmalloc_off
+hit_end(struct shmalloc *heap, struct cache *cache, struct cache_class *k,
+    uint64_t off, size_t size)
+{
+	k->requested += size;
+	/* Two plain additions, not one of vectors. */
+	atomic_signal_fence(memory_order_seq_cst);
+	if (SHM_UNLIKELY(--k->left < 0)) {
+		cache_unmark(cache, heap);
+		return alloc_sampled(heap, off, size);
+	}
+	cache_unmark(cache, heap);
+	return off;
+}
+
+/* Hand out OFF, the latest of the N chunks of K, unless its entry is stale. */
+static inline shmalloc_off
+latest_take(struct shmalloc *heap, struct cache *cache, struct cache_class *k,
+    uint32_t n, uint64_t off, size_t size)
+{
+	_Atomic uint32_t *tag =
+	    (_Atomic uint32_t *)(void *)(cache->base + off - 4);
+	/* What is left are the check bits. */
+	uint32_t word = shm_load(tag) ^ cache->cached;
+
+	if (SHM_UNLIKELY(word > 255)) {
+		cache_unmark(cache, heap);
+		return alloc_slow(heap, size);
+	}
+	shm_put(tag, word | cache->owned);
+	k->n = n - 1;
+	return hit_end(heap, cache, k, off, size);
+}
+
 /* The latest chunk of a class of several sizes is too small. */
 static NOINLINE shmalloc_off
 alloc_search(struct shmalloc *heap, size_t size)
 {
 	struct cache *cache = cache_current;
 	uint32_t class = shm_cached_class_large(size);
-	struct cache_class *k = &cache->class[class];
 	uint64_t off;
 
 	cache_mark(cache);
 	off = cache_pop(cache, class, shm_chunk_size(size));
-	if (SHM_UNLIKELY(off == 0))
-		goto slow;
-	k->requested += size;
-	if (SHM_UNLIKELY(--k->left < 0))
-		goto sampled;
-	cache_unmark(cache, heap);
-	return off;
-sampled:
-	cache_unmark(cache, heap);
-	return alloc_sampled(heap, off, size);
-slow:
-	cache_unmark(cache, heap);
-	return alloc_slow(heap, size);
+	if (SHM_UNLIKELY(off == 0)) {
+		cache_unmark(cache, heap);
+		return alloc_slow(heap, size);
+	}
+	return hit_end(heap, cache, &cache->class[class], off, size);
 }
 
 /* From a class of several sizes. */
@@ -88,42 +114,24 @@ alloc_range(struct shmalloc *heap, size_t size)
 {
 	struct cache *cache = cache_current;
 	struct cache_class *k;
-	_Atomic uint32_t *tag;
-	uint32_t n, word;
-	uint64_t entry, off;
+	uint64_t entry;
+	uint32_t n;
 
 	if (size > cache->range_max)
 		return alloc_slow(heap, size);
 	k = &cache->class[shm_cached_class_large(size)];
 	cache_mark(cache);
 	n = k->n;
-	if (SHM_UNLIKELY(n == 0))
-		goto slow;
+	if (SHM_UNLIKELY(n == 0)) {
+		cache_unmark(cache, heap);
+		return alloc_slow(heap, size);
+	}
 	entry = k->slot[n - 1];
-	if (SHM_UNLIKELY(cache_entry_size(entry) < size + SHM_CHUNK_OVER))
-		goto search;
-	off = entry & CACHE_OFF_MASK;
-	tag = (_Atomic uint32_t *)(void *)(cache->base + off - 4);
-	word = shm_load(tag) ^ cache->cached;
-	if (SHM_UNLIKELY(word > 255))
-		goto slow;
-	shm_put(tag, word | cache->owned);
-	k->n = n - 1;
-	k->requested += size;
-	atomic_signal_fence(memory_order_seq_cst);
-	if (SHM_UNLIKELY(--k->left < 0))
-		goto sampled;
-	cache_unmark(cache, heap);
-	return off;
-sampled:
-	cache_unmark(cache, heap);
-	return alloc_sampled(heap, off, size);
-search:
-	cache_unmark(cache, heap);
-	return alloc_search(heap, size);
-slow:
-	cache_unmark(cache, heap);
-	return alloc_slow(heap, size);
+	if (SHM_UNLIKELY(cache_entry_size(entry) < size + SHM_CHUNK_OVER)) {
+		cache_unmark(cache, heap);
+		return alloc_search(heap, size);
+	}
+	return latest_take(heap, cache, k, n, entry & CACHE_OFF_MASK, size);
 }
 
 shmalloc_off
@@ -131,9 +139,7 @@ shmalloc_alloc(struct shmalloc *heap, size_t size)
 {
 	struct cache *cache = cache_current;
 	struct cache_class *k;
-	_Atomic uint32_t *tag;
-	uint32_t n, word;
-	uint64_t off;
+	uint32_t n;
 
 	if (!cache_is_open(cache, heap))
 		return alloc_slow(heap, size);
@@ -144,29 +150,11 @@ shmalloc_alloc(struct shmalloc *heap, size_t size)
 	/* Once, not for each of its fields. */
 	__asm__("" : "+r"(k));
 	n = k->n;
-	if (SHM_UNLIKELY(n == 0))
-		goto slow;
-	off = k->slot[n - 1];
-	tag = (_Atomic uint32_t *)(void *)(cache->base + off - 4);
-	/* What is left are the check bits. */
-	word = shm_load(tag) ^ cache->cached;
-	if (SHM_UNLIKELY(word > 255))
-		goto slow;
-	shm_put(tag, word | cache->owned);
-	k->n = n - 1;
-	k->requested += size;
-	/* Two plain additions, not one of vectors. */
-	atomic_signal_fence(memory_order_seq_cst);
-	if (SHM_UNLIKELY(--k->left < 0))
-		goto sampled;
-	cache_unmark(cache, heap);
-	return off;
-sampled:
-	cache_unmark(cache, heap);
-	return alloc_sampled(heap, off, size);
-slow:
-	cache_unmark(cache, heap);
-	return alloc_slow(heap, size);
+	if (SHM_UNLIKELY(n == 0)) {
+		cache_unmark(cache, heap);
+		return alloc_slow(heap, size);
+	}
+	return latest_take(heap, cache, k, n, k->slot[n - 1], size);
 }
 
 /* ---- Freeing ------------------------------------------------------------- */
