@@ -25,24 +25,16 @@ cache_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static uint32_t
-tick_at(const struct shmalloc_cache *cache, uint64_t ms)
-{
-	/* From 1 on: 0 is no time. */
-	return (uint32_t)((ms - cache->head->epoch_ms) * CACHE_TICKS / 1000) +
-	    1;
-}
-
 uint32_t
 cache_tick(const struct shmalloc_cache *cache)
 {
-	return tick_at(cache, cache_now_ms());
+	return cache_tick_at(cache->head, cache_now_ms());
 }
 
 uint32_t
 cache_tick_after(const struct shmalloc_cache *cache, uint64_t ms)
 {
-	uint32_t tick = tick_at(cache, cache_now_ms() + ms) + 1;
+	uint32_t tick = cache_tick_at(cache->head, cache_now_ms() + ms) + 1;
 
 	return tick ? tick : 1;
 }

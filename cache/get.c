@@ -29,7 +29,7 @@ cache_view(const struct shmalloc_cache *cache, const struct cache_item *item,
 		.version = cache_item_version(item),
 		.flags = item->flags,
 		.is_stale = ends != 0 && left <= 0,
-		.ttl_ms = ends ? left * 125 / 2 : -1 };
+		.ttl_ms = ends ? cache_ticks_ms(left) : -1 };
 }
 
 /* Find it, inside. */

@@ -103,19 +103,6 @@ struct ages {
 	uint32_t age[AGES_MAX]; /* ticks */
 };
 
-/* The tick of NOW_MS, as cache.c has it. */
-static uint32_t
-tick_at(const struct cache_head *head, uint64_t now_ms)
-{
-	return (uint32_t)((now_ms - head->epoch_ms) * CACHE_TICKS / 1000) + 1;
-}
-
-static uint64_t
-ms_of(uint32_t ticks)
-{
-	return (uint64_t)ticks * 1000 / CACHE_TICKS;
-}
-
 /* Is it a value whose time isn't over, stored before now? */
 static bool
 item_counts(const struct cache_item *item, uint32_t generation, uint32_t now)
@@ -191,8 +178,8 @@ ages_find(struct ages *ages, const struct place place[], unsigned n,
 		return;
 	qsort(ages->age, ages->n, sizeof(ages->age[0]), age_compare);
 	ret->n_ages = ages->n;
-	ret->age_median_ms = ms_of(ages->age[ages->n / 2]);
-	ret->age_oldest_ms = ms_of(ages->age[ages->n - 1]);
+	ret->age_median_ms = (uint64_t)cache_ticks_ms(ages->age[ages->n / 2]);
+	ret->age_oldest_ms = (uint64_t)cache_ticks_ms(ages->age[ages->n - 1]);
 }
 
 /* ---- All of it ----------------------------------------------------------- */
@@ -237,7 +224,7 @@ cache_inspect(const struct cache_memory *memory, uint64_t off, uint64_t now_ms,
 	n = tables_add(memory, &head, &ret->stats, place);
 	ret->stats.tables = n;
 	ret->created_ms = head.epoch_ms + CACHE_BACK_MS;
-	ages.now = tick_at(&head, now_ms);
+	ages.now = cache_tick_at(&head, now_ms);
 	ages_find(&ages, place, n, n_buckets, ret);
 	return true;
 }

@@ -268,7 +268,7 @@ drop_count(struct shmalloc_cache *cache, const struct cache_item *item,
 	if (why >= SHMALLOC_CACHE_EVICTED_LIMIT &&
 	    why <= SHMALLOC_CACHE_EVICTED_PLACE)
 		cache_count(cache, SHMALLOC_CACHE_EVICTED_AGE_MS,
-		    (uint64_t)age * 125 / 2);
+		    (uint64_t)cache_ticks_ms(age));
 }
 
 bool

@@ -135,4 +135,18 @@ struct cache_head {
 	_Atomic uint64_t latency_ns[CACHE_LATENCIES];
 };
 
+/* The tick of MS since the epoch, from 1 on: 0 is no time. */
+static inline uint32_t
+cache_tick_at(const struct cache_head *head, uint64_t ms)
+{
+	return (uint32_t)((ms - head->epoch_ms) * CACHE_TICKS / 1000) + 1;
+}
+
+/* How long TICKS are, which may be less than none. */
+static inline int64_t
+cache_ticks_ms(int64_t ticks)
+{
+	return ticks * 1000 / CACHE_TICKS;
+}
+
 #endif

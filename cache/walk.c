@@ -73,7 +73,7 @@ item_show(struct shmalloc_cache *cache, struct cache_item *item,
 	struct shmalloc_cache_entry entry = {
 		.key = { cache_item_key(item), cache_item_key_len(item) },
 		.age_ms =
-		    (uint64_t)(cache_tick(cache) - item->created) * 125 / 2,
+		    (uint64_t)cache_ticks_ms(cache_tick(cache) - item->created),
 	};
 
 	cache_view(cache, item, &entry.view);
