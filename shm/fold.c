@@ -15,7 +15,8 @@ struct counter_pair {
 };
 
 #define SINGLES 8u
-#define FOLDED  (SINGLES + SHM_FAILURES + 4 * SHM_COUNTED)
+#define COUNTED 4u /* by class */
+#define FOLDED  (SINGLES + SHM_FAILURES + COUNTED * SHM_COUNTED)
 
 static struct counter_pair
 counter_pair(struct shm_seg *seg, struct shm_client *client, uint32_t i)
@@ -31,6 +32,12 @@ counter_pair(struct shm_seg *seg, struct shm_client *client, uint32_t i)
 		{ &client->flushes, &super->flushes },
 		{ &client->remote_pushed, &super->remote_pushed },
 	};
+	const struct counter_pair counted[COUNTED] = {
+		{ client->class_allocs, super->class_allocs },
+		{ client->class_requested, super->class_requested },
+		{ client->class_frees, super->class_frees },
+		{ client->class_misses, super->class_misses },
+	};
 
 	if (i < SINGLES)
 		return singles[i];
@@ -39,23 +46,10 @@ counter_pair(struct shm_seg *seg, struct shm_client *client, uint32_t i)
 		return (struct counter_pair){ &client->failures[i],
 			&super->failures[i] };
 	i -= SHM_FAILURES;
-	switch (i / SHM_COUNTED) {
-	case 0:
-		return (struct counter_pair){ &client->class_allocs[i],
-			&super->class_allocs[i] };
-	case 1:
-		i -= SHM_COUNTED;
-		return (struct counter_pair){ &client->class_requested[i],
-			&super->class_requested[i] };
-	case 2:
-		i -= 2 * SHM_COUNTED;
-		return (struct counter_pair){ &client->class_frees[i],
-			&super->class_frees[i] };
-	default:
-		i -= 3 * SHM_COUNTED;
-		return (struct counter_pair){ &client->class_misses[i],
-			&super->class_misses[i] };
-	}
+	return (struct counter_pair){
+		&counted[i / SHM_COUNTED].from[i % SHM_COUNTED],
+		&counted[i / SHM_COUNTED].to[i % SHM_COUNTED],
+	};
 }
 
 /* End the move that is noted, if there is one.  The note is input. */
