@@ -203,6 +203,10 @@ void cache_sample_refresh(struct cache *cache);
 /* Is an allocation of SIZE bytes that no class counts to be sampled? */
 bool cache_sample_is_due(struct cache *cache, size_t size);
 
+/* OFF came from an arena, CACHED for us, for an object of SIZE bytes that no
+ * class counts: count it, and make it OWNED. */
+void cache_own_large(struct cache *cache, uint64_t off, size_t size);
+
 /* Allocate SIZE bytes that are sampled, about UNIT bytes.  0: as they can't be,
  * or there is no memory for it; do without, that is no failure. */
 shmalloc_off cache_alloc_sampled(
@@ -255,8 +259,10 @@ cache_epoch_clear(struct cache *cache)
 	shm_put(&cache->self.seg->threads[cache->self.thread].call_epoch, 0);
 }
 
-/* Give an object that is tagged CACHED for us to the cache or an arena. */
+/* Give an object that is tagged CACHED for us to the cache or an arena.
+ * _freed: fill it first, if that is asked for. */
 void cache_put(struct cache *cache, uint64_t off);
+void cache_put_freed(struct cache *cache, uint64_t off);
 
 /* Put the N oldest chunks of CLASS, or as many as it has, back into their
  * arenas. */
@@ -305,8 +311,8 @@ void cache_count_all(struct cache *cache);
 void cache_owe(struct cache *cache, uint32_t tag, uint32_t class);
 
 /* Note an allocation of SIZE bytes that did not go through a class; and that
- * the object at OFF, of LEN bytes, is freed without one: before it is put back,
- * and not what it means for what the client holds. */
+ * the object at OFF, of LEN bytes, is freed without one: before it is put back.
+ */
 void cache_count_large(struct cache *cache, uint64_t off, size_t size);
 void cache_count_free(struct cache *cache, uint64_t off, uint64_t len);
 
@@ -341,6 +347,9 @@ bool cache_quota(struct cache *cache, uint64_t size, uint64_t more);
  * `fill.free` of one that is ours and on its way back. */
 void cache_fill_new(struct cache *cache, uint64_t off, uint64_t from);
 void cache_fill_freed(struct cache *cache, uint64_t off);
+
+/* With check.level 2: does a head really begin there? */
+bool cache_head_is_there(struct cache *cache, uint64_t off);
 
 /* A misuse: count it, tell the daemon, do what `misuse` says. */
 void cache_misuse(struct cache *cache, uint64_t off, int kind);

@@ -154,4 +154,5 @@ cache_count_free(struct cache *cache, uint64_t off, uint64_t len)
 	shm_add(
 	    &cache->self.client->class_frees[class_counted(cache, off, len)],
 	    1);
+	cache_count_held(cache, cache->self.slot, len, -1);
 }

@@ -38,6 +38,13 @@ cache_fill_freed(struct cache *cache, uint64_t off)
 	object_fill(cache, off, 0, cache->self.param[SHM_PARAM_fill_free]);
 }
 
+bool
+cache_head_is_there(struct cache *cache, uint64_t off)
+{
+	return cache->self.param[SHM_PARAM_check_level] < 2 ||
+	    shm_heap_has_head(&cache->self, off);
+}
+
 void
 cache_misuse(struct cache *cache, uint64_t off, int kind)
 {

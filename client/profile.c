@@ -192,9 +192,7 @@ alloc_sampled(struct cache *cache, size_t size, uint64_t unit)
 		shm_heap_put(self, 1, &off);
 		return 0;
 	}
-	shm_put(shm_tag_at(self->seg, off),
-	    cache->owned | shm_tag_check(cache->key, off));
-	cache_count_large(cache, off, size);
+	cache_own_large(cache, off, size);
 	return off;
 }
 

@@ -233,6 +233,14 @@ class_alloc(struct cache *cache, size_t size)
 	return off;
 }
 
+void
+cache_own_large(struct cache *cache, uint64_t off, size_t size)
+{
+	shm_put(shm_tag_at(cache->self.seg, off),
+	    cache->owned | shm_tag_check(cache->key, off));
+	cache_count_large(cache, off, size);
+}
+
 static shmalloc_off
 large_alloc(struct cache *cache, size_t size, bool is_extent)
 {
@@ -256,9 +264,7 @@ large_alloc(struct cache *cache, size_t size, bool is_extent)
 		return cache_fail(cache, cache->self.failure, size), 0;
 	if (is_extent)
 		shm_extent_note(cache->self.seg, off, size);
-	shm_put(shm_tag_at(cache->self.seg, off),
-	    cache->owned | shm_tag_check(cache->key, off));
-	cache_count_large(cache, off, size);
+	cache_own_large(cache, off, size);
 	return off;
 }
 
@@ -313,7 +319,6 @@ cache_put(struct cache *cache, uint64_t off)
 						  : shm_class((uint32_t)size);
 	if (class >= SHM_CLASSES || cache_cap_most(cache, class) == 0) {
 		cache_count_free(cache, off, size);
-		cache_count_held(cache, cache->self.slot, size, -1);
 		shm_heap_put(&cache->self, 1, &off);
 		return;
 	}
@@ -329,4 +334,11 @@ cache_put(struct cache *cache, uint64_t off)
 		cache_push(cache, class, off, (uint32_t)size);
 	}
 	cache_count(cache, class);
+}
+
+void
+cache_put_freed(struct cache *cache, uint64_t off)
+{
+	cache_fill_freed(cache, off);
+	cache_put(cache, off);
 }

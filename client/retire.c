@@ -58,8 +58,7 @@ retired_free(struct cache *cache, const struct cache_retired *retired)
 	}
 	/* It is ours once more, until cache_put() has counted its free. */
 	cache_count_held(cache, self->slot, retired->size, 1);
-	cache_fill_freed(cache, off);
-	cache_put(cache, off);
+	cache_put_freed(cache, off);
 }
 
 /* Take over what ended threads left: with a new stamp, so it waits longer. */
