@@ -63,7 +63,10 @@ run_link(struct shm_self *self, struct shm_arena *arena, uint64_t c,
 	shm_bin_link_locked(self, arena, c);
 }
 
-/* An in-use chunk: its neighbour below counts as in use until it is linked. */
+/* As before anything is linked: the neighbour below counts as in use.  That of
+ * a free chunk which another one's size is about to cover, too: a place in the
+ * bins that a sweep has remembered may be inside then, and must not look as if
+ * it were linked. */
 static void
 flags_reset(struct shm_seg *seg, uint64_t c, const struct shm_head_copy *head)
 {
@@ -84,13 +87,13 @@ chunks_rebuild(struct shm_self *self, struct shm_arena *arena, uint32_t region)
 	for (; c < end; c += head.len) {
 		if (shm_chunk_read(seg, c, end, &head) != 0)
 			return SHM_ECORRUPT;
+		flags_reset(seg, c, &head);
 		if (head.state == SHM_FREE) {
 			run_flags = run ? run_flags | head.flags : head.flags;
 			run = run ? run : c;
 			run_len += head.len;
 			continue;
 		}
-		flags_reset(seg, c, &head);
 		if (run)
 			run_link(self, arena, run, run_len, run_flags);
 		run = run_len = 0;
@@ -139,14 +142,15 @@ extents_rebuild(struct shm_self *self, struct shm_arena *arena, uint32_t end,
 	     *page += (uint32_t)(head.len / SHM_PAGE)) {
 		if (shm_extent_read(seg, *page, end, &head) != 0)
 			return SHM_ECORRUPT;
+		/* As with chunks. */
+		shm_store(&seg->pages[*page].head.size,
+		    (uint32_t)(head.len / SHM_PAGE) << 4 | SHM_PREV_INUSE |
+			(head.flags & SHM_HOLES));
 		if (head.state == SHM_FREE) {
 			run = len ? run : *page;
 			len += (uint32_t)(head.len / SHM_PAGE);
 			continue;
 		}
-		shm_store(&seg->pages[*page].head.size,
-		    (uint32_t)(head.len / SHM_PAGE) << 4 | SHM_PREV_INUSE |
-			(head.flags & SHM_HOLES));
 		if (len)
 			extent_run_link(self, arena, run, len);
 		len = 0;

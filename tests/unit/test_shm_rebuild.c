@@ -416,3 +416,54 @@ Test(rebuild, puts_an_arena_with_damaged_heads_out_of_service)
 	next = fixture_take(&fixture.other, 64);
 	cr_expect_neq(shm_region_of(seg, next), shm_region_of(seg, off));
 }
+
+/* Free N neighbours by SELF, the first and the last of them first; those
+ * between go onto the remote list, as the lock is taken: then a rebuild joins
+ * all. */
+static void
+neighbours_join(size_t n, const uint64_t off[])
+{
+	bool is_extent;
+	struct shm_arena *arena = shm_arena_of(seg, off[0], &is_extent);
+
+	shm_heap_put(&fixture.self, 1, &(uint64_t){ off[0] });
+	shm_heap_put(&fixture.self, 1, &(uint64_t){ off[n - 1] });
+	cr_assert(shm_arena_trylock(arena, &fixture.other));
+	for (size_t i = 1; i < n - 1; i++)
+		shm_heap_put(&fixture.self, 1, &(uint64_t){ off[i] });
+	cr_assert_eq(shm_arena_rebuild_locked(&fixture.other, arena), 0);
+	shm_arena_unlock(arena);
+}
+
+/* What a sweep has remembered may be inside now: it must see that. */
+Test(rebuild, a_chunk_that_it_joins_to_another_is_not_linked)
+{
+	uint64_t off[5];
+	const struct shm_chunk *last;
+
+	cr_assert_eq(shm_heap_take(&fixture.self, 2048, 5, off), 5);
+	last = shm_chunk(seg, off[3] - SHM_CHUNK_HEAD);
+	neighbours_join(4, off);
+	cr_assert_eq(
+	    shm_size(shm_chunk(seg, off[0] - SHM_CHUNK_HEAD)), 4 * 2048);
+	cr_expect_eq(shm_flags(last) & SHM_LINKED, 0);
+	shm_heap_put(&fixture.self, 1, &off[4]);
+}
+
+Test(rebuild, an_extent_that_it_joins_to_another_is_not_linked)
+{
+	uint64_t off[4];
+	const struct shm_page *first, *last;
+
+	for (int i = 0; i < 4; i++) {
+		off[i] = shm_heap_take_extent(&fixture.self, 40);
+		cr_assert_neq(off[i], 0);
+		cr_assert_eq(off[i], off[0] + (uint64_t)i * 40 * SHM_PAGE);
+	}
+	first = &seg->pages[shm_page_of(seg, off[0])];
+	last = &seg->pages[shm_page_of(seg, off[2])];
+	neighbours_join(3, off);
+	cr_assert_eq(shm_pages(first), 3 * 40);
+	cr_expect_eq(shm_load(&last->head.size) & SHM_LINKED, 0);
+	shm_heap_put(&fixture.self, 1, &off[3]);
+}
