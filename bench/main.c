@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "bench/clock.h"
 
 #define HEAPS_MAX     64u
 #define WORKLOADS_MAX 64u
@@ -34,15 +34,6 @@ struct plan {
 	/* With so many workers and more it has failed; 0: it has not. */
 	unsigned fails_from[HEAPS_MAX][WORKLOADS_MAX];
 };
-
-static double
-seconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static bool
 workers_fit(const struct bench_workload *workload, unsigned workers)

@@ -10,21 +10,13 @@
 #include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <shmalloc/shmalloc.h>
 
+#include "bench/clock.h"
+
 #define PAIRS           2000000
 #define REPETITIONS_MAX 1000u
-
-static double
-seconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static double
 glibc_ns(void)

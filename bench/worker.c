@@ -7,10 +7,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/cell.h"
+#include "bench/clock.h"
 
 _Noreturn void
 bench_no_memory(void)
@@ -23,15 +23,6 @@ _Noreturn void
 bench_wrong(void)
 {
 	_exit(BENCH_WRONG);
-}
-
-static double
-seconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 static uint64_t

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/cache/cache.h"
+#include "bench/clock.h"
 
 #define MIXES_MAX 32u
 #define PEERS_MAX 32u
@@ -46,15 +46,6 @@ struct plan {
 	bool is_absent[PEERS_MAX];
 	struct stream stream[MIXES_MAX]; /* n == 0: not made */
 };
-
-static double
-seconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 /* ---- Cells --------------------------------------------------------------- */
 
